@@ -1,0 +1,117 @@
+"""The rotated box and THE convention of this library: axes, heading, units.
+
+* An image is indexed ``[y, x]``: x grows to the right, y grows DOWN, an integer coordinate is a pixel's centre.
+* Lengths are in pixels, angles in radians.
+* ``width`` lies across the heading and ``height`` along it.
+* A point ``(u, v)`` of the box's own frame (u across, v along the heading) lands in the image at::
+
+      x + u * cos(yaw) + v * sin(yaw),  y - u * sin(yaw) + v * cos(yaw)
+
+  so the heading points to ``(sin yaw, cos yaw)``: DOWN at yaw 0, to the right at yaw pi/2. A growing yaw turns the box
+  counter-clockwise on the screen, the opposite sense to OpenCV and mmrotate.
+
+Arrays of boxes have the last axis ``(x, y, yaw, width, height)``. "No box" is ``None``; only the functions of the
+official task (``make_data``, ``score_iou``) write it as five NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import ArrayLike, NDArray
+
+# Corners of the unit box in its own frame (u, v): nose-left, nose-right, tail-right, tail-left.
+_UNIT_CORNERS = np.array([(-0.5, 0.5), (0.5, 0.5), (0.5, -0.5), (-0.5, -0.5)])
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedBox:
+    """One rotated box with a heading, see the module's convention.
+
+    Attributes:
+        x: Centre, pixels to the right.
+        y: Centre, pixels down.
+        yaw: Heading in radians; it points to ``(sin yaw, cos yaw)``.
+        width: Extent across the heading, pixels, > 0.
+        height: Extent along the heading, pixels, > 0.
+
+    Raises:
+        ValueError: If a number is not finite or a length is not positive.
+    """
+
+    x: float
+    y: float
+    yaw: float
+    width: float
+    height: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for value in astuple(self)):
+            raise ValueError(f"a box needs five finite numbers, got {self}; use None for 'no box'")
+        if self.width <= 0 or self.height <= 0:
+            raise ValueError(f"a box needs width and height above 0 px, got {self.width} x {self.height}")
+
+    @classmethod
+    def from_array(cls, array: ArrayLike) -> RotatedBox | None:
+        """Reads ``(x, y, yaw, width, height)``; five NaN, the official "no box", give ``None``."""
+        values = np.asarray(array, dtype=np.float64)
+        if values.shape != (5,):
+            raise ValueError(f"a box is five numbers (x, y, yaw, width, height), got shape {values.shape}")
+        if np.isnan(values).all():
+            return None
+        return cls(*values.tolist())
+
+    def to_array(self) -> NDArray[np.float64]:
+        """Returns ``(x, y, yaw, width, height)``, shape ``(5,)``."""
+        return np.array(astuple(self))
+
+    def corners(self) -> NDArray[np.float64]:
+        """Returns the corners as ``(x, y)``: nose-left, nose-right, tail-right, tail-left, shape ``(4, 2)``."""
+        return box_corners(self.to_array()[None])[0]
+
+    def nose(self) -> NDArray[np.float64]:
+        """Returns the middle of the side that the heading points to, ``(x, y)``, shape ``(2,)``."""
+        return self.corners()[:2].mean(axis=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One found object.
+
+    Attributes:
+        box: Where it is.
+        score: Confidence in [0, 1], the heatmap's value at the peak.
+    """
+
+    box: RotatedBox
+    score: float
+
+
+def box_to_image(boxes: ArrayLike, points: ArrayLike) -> NDArray[np.float64]:
+    """Moves points ``(N, K, 2)`` as (u, v) from the frames of boxes ``(N, 5)`` to the image: ``(N, K, 2)`` as (x, y)."""
+    x, y, yaw, _, _ = np.asarray(boxes, dtype=np.float64).T[..., None]  # each (N, 1)
+    u, v = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)  # each (N, K)
+    return np.stack([x + u * np.cos(yaw) + v * np.sin(yaw), y - u * np.sin(yaw) + v * np.cos(yaw)], axis=-1)
+
+
+def box_corners(boxes: ArrayLike) -> NDArray[np.float64]:
+    """Corners of many boxes, in the order of ``RotatedBox.corners``: ``(N, 5)`` -> ``(N, 4, 2)``."""
+    boxes = np.asarray(boxes, dtype=np.float64)
+    return box_to_image(boxes, _UNIT_CORNERS * boxes[:, None, 3:])
+
+
+def box_iou(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+    """Intersection over union of box pairs: two ``(N, 5)`` -> ``(N,)`` in [0, 1]; 0 where both areas are 0."""
+    one, other = (shapely.polygons(box_corners(boxes)) for boxes in (first, second))
+    intersection = shapely.area(shapely.intersection(one, other))
+    union = shapely.area(one) + shapely.area(other) - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+
+
+def yaw_error(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+    """Smallest angle between headings, radians in [0, pi], elementwise."""
+    difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    return np.abs((difference + math.pi) % (2 * math.pi) - math.pi)

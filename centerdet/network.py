@@ -1,0 +1,146 @@
+"""The network: a small U-Net with additive skips (an hourglass), from an image to a ``Prediction``.
+
+image ``(B, 1, H, W)`` -> evidence channels -> pixel-unshuffle by the stride -> residual blocks, halved twice and brought
+back up -> 1x1 heads at 1/stride of the image. Every size of at least ``MIN_SIDE`` works: padding happens inside.
+
+Newell et al., "Stacked Hourglass Networks", arXiv 1603.06937; He et al., "Deep Residual Learning", arXiv 1512.03385.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad, pixel_unshuffle
+
+from centerdet.maps import Prediction
+
+MIN_SIDE = 64  # px
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """Settings of the network; they are stored with the weights.
+
+    Attributes:
+        stride: Pixels per output cell, a power of two.
+        widths: Channels at each level, finest first; every further level halves the resolution.
+        blocks: Residual blocks at each level on the way down.
+        noise_level: What the background never exceeds. With it the network sees each pixel's evidence (see
+            ``CenterNet.evidence``); ``None``: unknown, it sees the pixels alone.
+        prior: What the heatmap of an untrained network is everywhere.
+    """
+
+    stride: int = 4
+    widths: tuple[int, ...] = (32, 64, 96)
+    blocks: tuple[int, ...] = (1, 2, 2)
+    noise_level: float | None = 0.8
+    prior: float = 0.01
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around an identity: ``(B, C, h, w)`` -> the same."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = _convolution(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.relu(features + self.second(self.first(features)))
+
+
+class CenterNet(nn.Module):
+    """Image -> centre logits, sizes, sin/cos yaw and offsets. Zhou et al., arXiv 1904.07850.
+
+    Args:
+        config: Widths, depth and input encoding.
+
+    Raises:
+        ValueError: If the config cannot be built.
+    """
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or NetworkConfig()
+        _check(config)
+        widths = config.widths
+        channels = (1 if config.noise_level is None else 2) * config.stride**2
+        self.stem = _convolution(channels, widths[0])
+        self.down = nn.ModuleList(_convolution(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.encode = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, config.blocks, strict=True))
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.refine = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
+        self.center = nn.Conv2d(widths[0], 1, 1)
+        self.boxes = nn.Conv2d(widths[0], 6, 1)
+        self._initialise()
+
+    def forward(self, images: Tensor) -> Prediction:
+        """Maps ``(B, 1, H, W)`` images in [0, 1] to maps of ``ceil(H / stride)`` by ``ceil(W / stride)`` cells."""
+        stride = self.config.stride
+        height, width = images.shape[-2:]
+        multiple = stride * 2 ** len(self.down)
+        images = pad(images, (0, -width % multiple, 0, -height % multiple))
+        features = self.stem(pixel_unshuffle(self.evidence(images), stride))  # (B, C, H / stride, W / stride)
+        skips = []
+        for blocks, down in zip(self.encode, self.down, strict=False):
+            skips.append(blocks(features))
+            features = down(skips[-1])
+        features = self.encode[-1](features)
+        for skip, up, refine in zip(reversed(skips), reversed(self.up), reversed(self.refine), strict=True):
+            features = refine(skip + interpolate(up(features), scale_factor=2.0, mode="nearest"))
+
+        rows, columns = math.ceil(height / stride), math.ceil(width / stride)
+        center = self.center(features)[:, :, :rows, :columns]
+        size, yaw, offset = self.boxes(features)[:, :, :rows, :columns].split(2, dim=1)
+        return Prediction(center=center, size=size, yaw=yaw, offset=offset)
+
+    def evidence(self, images: Tensor) -> Tensor:
+        """What each pixel says for "object" against "background noise": ``(B, 1, H, W)`` -> ``(B, 1 or 2, H, W)``.
+
+        The background is uniform in [0, n) with n = ``noise_level``; an object's pixel is uniform in [0, 1) before the
+        maximum with the background. So a pixel above n is never background (first channel: 0 or 1), and below n the
+        log-likelihood ratio is ``log(2 v / n)`` up to a constant (second channel, cut at -3 and halved).
+        """
+        level = self.config.noise_level
+        if level is None:
+            return images
+        above = images > level
+        ratio = (2 * images / level).clamp(min=math.exp(-3)).log().mul(0.5)
+        return torch.cat([above.to(images.dtype), torch.where(above, 0.0, ratio)], dim=1)
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for block in self.modules():
+            if isinstance(block, ResidualBlock):
+                nn.init.zeros_(block.second[1].weight)  # each block starts as the identity
+        for head in (self.center, self.boxes):
+            nn.init.normal_(head.weight, std=0.01)
+        nn.init.constant_(self.center.bias, math.log(self.config.prior / (1 - self.config.prior)))
+
+
+def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+def _blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+
+
+def _check(config: NetworkConfig) -> None:
+    if config.stride not in (1, 2, 4, 8):
+        raise ValueError(f"network stride must be 1, 2, 4 or 8, got {config.stride}")
+    if not config.widths or len(config.widths) != len(config.blocks):
+        raise ValueError(f"network needs one entry in blocks per width, got {config.widths} and {config.blocks}")
+    if not 0 < config.prior < 1:
+        raise ValueError(f"network prior must lie in (0, 1), got {config.prior}")
+    if config.noise_level is not None and not 0 < config.noise_level:
+        raise ValueError(f"noise_level must be above 0 or null, got {config.noise_level}")

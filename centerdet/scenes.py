@@ -1,0 +1,162 @@
+"""The task's synthetic scenes: a noisy image, some lines, and at most one arrow-shaped ship.
+
+* ``make_data`` is the official generator, bit for bit, on numpy's global stream.
+* ``Scenes`` gives the same scenes from a random state of its own: scene ``i`` depends on ``(seed, i)`` alone.
+
+``scene_batches`` draws whole batches of the same law on a torch device, for training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.draw import line, polygon_perimeter
+
+from centerdet.box import RotatedBox, box_to_image
+
+LINE_RANGE = 200  # px: lines end within the first 200 pixels, whatever the image's size
+MARGIN = 10  # px: no ship's centre is nearer to the border
+WIDTHS = (18, 37)  # px: half-open range of ship widths
+RATIO = (3 / 2, 0.2)  # mean and deviation of length to width
+NOTCH = (1 / 3, 0.1)  # mean and deviation of the notch's depth, in lengths
+
+
+def make_data(
+    has_spaceship: bool | None = None, noise_level: float = 0.8, no_lines: int = 6, image_size: int = 200
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The official generator: draws from ``numpy.random``'s global stream (``numpy.random.seed`` makes it repeatable).
+
+    Args:
+        has_spaceship: Whether there is a ship; ``None``: in 80 % of the calls.
+        noise_level: The background is uniform in [0, noise_level).
+        no_lines: Number of distracting lines.
+        image_size: Side of the square image in pixels, at least 200.
+
+    Returns:
+        The image ``(image_size, image_size)``, indexed [y, x], float64 in [0, 1), and the label
+        ``(x, y, yaw, width, height)``, five NaN without a ship.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    image, box = draw_scene(
+        np.random.mtrand._rand,
+        has_spaceship=has_spaceship,
+        noise_level=noise_level,
+        no_lines=no_lines,
+        image_size=image_size,
+    )
+    return image, np.full(5, np.nan) if box is None else box.to_array()
+
+
+def draw_scene(
+    random: np.random.RandomState,
+    *,
+    has_spaceship: bool | None = None,
+    noise_level: float = 0.8,
+    no_lines: int = 6,
+    image_size: int = 200,
+) -> tuple[NDArray[np.float64], RotatedBox | None]:
+    """One scene from the given random state; arguments and errors as in ``make_data``."""
+    _check(noise_level=noise_level, no_lines=no_lines, image_size=image_size)
+    if has_spaceship is None:
+        has_spaceship = random.choice([True, False], p=(0.8, 0.2))
+    ship, lines = np.zeros((2, image_size, image_size))  # both indexed [x, y] until the very end
+    box = None
+    if has_spaceship:
+        box, notch = _draw_ship(random, image_size)
+        pixels = polygon_perimeter(*outline(box.to_array()[None], np.array([notch]))[0].T, shape=ship.shape)
+        ship[pixels] = random.rand(len(pixels[0]))
+    for _ in range(no_lines):
+        pixels = line(*random.randint(0, LINE_RANGE, size=4))
+        lines[pixels] = random.rand(len(pixels[0]))
+    noise = noise_level * random.rand(image_size, image_size)
+    return np.maximum(np.maximum(noise, lines), ship).T, box
+
+
+def _draw_ship(random: np.random.RandomState, image_size: int) -> tuple[RotatedBox, float]:
+    """Draws a box and its notch, in the order of the official generator."""
+    x, y = random.randint(MARGIN, image_size - MARGIN, size=2).tolist()
+    yaw = random.rand() * 2 * math.pi
+    width = random.randint(*WIDTHS)
+    height = width * abs(random.normal(*RATIO))
+    notch = abs(random.normal(*NOTCH))
+    return RotatedBox(x=float(x), y=float(y), yaw=yaw, width=float(width), height=height), notch
+
+
+def outline(boxes: NDArray[np.float64], notch: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vertices nose, left, notch, right of ships: boxes ``(N, 5)``, notch ``(N,)`` -> ``(N, 4, 2)`` as (x, y)."""
+    width, height, zero = boxes[:, 3], boxes[:, 4], np.zeros(len(boxes))
+    across = np.stack([zero, -width / 2, zero, width / 2], axis=1)
+    along = np.stack([height, zero, notch * height, zero], axis=1) - height[:, None] / 2
+    return box_to_image(boxes, np.stack([across, along], axis=-1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenesConfig:
+    """The law of the scenes; defaults as in the official generator.
+
+    Attributes:
+        noise_level: The background is uniform in [0, noise_level).
+        no_lines: Number of distracting lines.
+        image_size: Side of the square scene in pixels, at least 200.
+        ship_probability: Fraction of scenes with a ship.
+    """
+
+    noise_level: float = 0.8
+    no_lines: int = 6
+    image_size: int = 200
+    ship_probability: float = 0.8
+
+    def __post_init__(self) -> None:
+        _check(noise_level=self.noise_level, no_lines=self.no_lines, image_size=self.image_size)
+        if not 0 <= self.ship_probability <= 1:
+            raise ValueError(f"ship_probability must lie in [0, 1], got {self.ship_probability}")
+
+
+class Scenes:
+    """An endless, repeatable series of ``(image, box or None)`` with a random state of its own.
+
+    Scene ``i`` depends on ``(seed, i)`` alone, so workers share a series by taking every n-th scene of it.
+
+    Args:
+        seed: Names the series, >= 0. No series repeats scenes of another, nor of ``make_data``.
+        first: Index at which iteration starts.
+        step: Distance between the indices that iteration takes; worker k of n: ``first=k, step=n``.
+        config: The law of the scenes.
+    """
+
+    def __init__(self, seed: int, *, first: int = 0, step: int = 1, config: ScenesConfig | None = None) -> None:
+        if seed < 0 or first < 0 or step < 1:
+            raise ValueError(f"scenes need seed >= 0, first >= 0 and step >= 1, got {seed}, {first} and {step}")
+        self.seed, self.first, self.step, self.config = seed, first, step, config or ScenesConfig()
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.float64], RotatedBox | None]]:
+        index = self.first
+        while True:
+            yield self[index]
+            index += self.step
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float64], RotatedBox | None]:
+        """Returns scene ``index`` >= 0 of the series, whatever was drawn before."""
+        random = np.random.RandomState(np.random.PCG64((self.seed, index)))
+        return draw_scene(
+            random,
+            has_spaceship=random.rand() < self.config.ship_probability,
+            noise_level=self.config.noise_level,
+            no_lines=self.config.no_lines,
+            image_size=self.config.image_size,
+        )
+
+
+def _check(*, noise_level: float, no_lines: int, image_size: int) -> None:
+    if not 0 <= noise_level <= 1:
+        raise ValueError(f"noise_level must lie in [0, 1], got {noise_level}")
+    if no_lines < 0:
+        raise ValueError(f"no_lines must be at least 0, got {no_lines}")
+    if image_size < LINE_RANGE:
+        raise ValueError(f"image_size must be at least {LINE_RANGE} (lines span {LINE_RANGE} px), got {image_size}")
