@@ -1,0 +1,38 @@
+"""centerdet: finds one rotated object, with its heading, in a single-channel image."""
+
+from centerdet.box import Detection, RotatedBox
+from centerdet.codec import Codec, CodecConfig
+from centerdet.detector import Detector, load
+from centerdet.losses import CenterLoss, LossConfig
+from centerdet.maps import Batch, Prediction, Target
+from centerdet.metrics import Report, evaluate, score_iou
+from centerdet.network import CenterNet, NetworkConfig
+from centerdet.scenes import Scenes, ScenesConfig, make_data, official_scenes
+from centerdet.training import TrainingConfig, fit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Batch",
+    "CenterLoss",
+    "CenterNet",
+    "Codec",
+    "CodecConfig",
+    "Detection",
+    "Detector",
+    "LossConfig",
+    "NetworkConfig",
+    "Prediction",
+    "Report",
+    "RotatedBox",
+    "Scenes",
+    "ScenesConfig",
+    "Target",
+    "TrainingConfig",
+    "evaluate",
+    "fit",
+    "load",
+    "make_data",
+    "official_scenes",
+    "score_iou",
+]

@@ -25,25 +25,34 @@ class CodecConfig:
     """Settings of the codec; they are stored with the weights.
 
     Attributes:
-        stride: Pixels per cell, the network's output stride.
         size_unit: Pixels that a size map's value of 1 stands for; about the objects' typical extent.
         sigma_ratio: Standard deviation of the Gaussian, in units of sqrt(width * height).
         min_sigma: Its lower bound, in cells.
         window: Odd side, in cells, of the neighbourhood that decode averages over.
     """
 
-    stride: int = 4
     size_unit: float = 32.0
     sigma_ratio: float = 0.08
     min_sigma: float = 0.6
     window: int = 3
 
+    def __post_init__(self) -> None:
+        if min(self.size_unit, self.sigma_ratio, self.min_sigma) <= 0:
+            raise ValueError(f"size_unit, sigma_ratio and min_sigma must be above 0, got {self}")
+        if self.window < 1 or self.window % 2 == 0:
+            raise ValueError(f"window must be odd and at least 1, got {self.window}")
+
 
 class Codec:
-    """Turns boxes into a ``Target`` and a ``Prediction`` into boxes."""
+    """Turns boxes into a ``Target`` and a ``Prediction`` into boxes.
 
-    def __init__(self, config: CodecConfig | None = None) -> None:
-        self.config = config or CodecConfig()
+    Args:
+        stride: Pixels per cell, the network's output stride.
+        config: Settings of the maps.
+    """
+
+    def __init__(self, *, stride: int = 4, config: CodecConfig | None = None) -> None:
+        self.stride, self.config = stride, config or CodecConfig()
 
     def encode(self, boxes: Tensor, present: Tensor, image_size: tuple[int, int]) -> Target:
         """Draws the maps that a perfect network would give.
@@ -53,7 +62,7 @@ class Codec:
             present: ``(B,)`` bool.
             image_size: ``(H, W)`` of the images in pixels.
         """
-        stride = self.config.stride
+        stride = self.stride
         rows, columns = (-(-side // stride) for side in image_size)
         x, y, yaw, width, height = boxes.float()[:, :, None, None].unbind(1)  # each (B, 1, 1)
         cell_x = _cell_centers(columns, stride, boxes.device)  # (w,)
@@ -85,7 +94,7 @@ class Codec:
         Returns:
             boxes ``(B, 5)`` in pixels and radians, yaw in (-pi, pi], and scores ``(B,)`` in [0, 1].
         """
-        stride, reach = self.config.stride, self.config.window // 2
+        stride, reach = self.stride, self.config.window // 2
         heatmap = prediction.center.float().sigmoid()  # (B, 1, h, w)
         rows, columns = heatmap.shape[-2:]
         scores, peak = heatmap.flatten(1).max(dim=1)  # each (B,)

@@ -1,7 +1,7 @@
 """The network: a small U-Net with additive skips (an hourglass), from an image to a ``Prediction``.
 
 image ``(B, 1, H, W)`` -> evidence channels -> pixel-unshuffle by the stride -> residual blocks, halved twice and brought
-back up -> 1x1 heads at 1/stride of the image. Every size of at least ``MIN_SIDE`` works: padding happens inside.
+back up -> 1x1 heads at 1/stride of the image. Every size works: padding happens inside.
 
 Newell et al., "Stacked Hourglass Networks", arXiv 1603.06937; He et al., "Deep Residual Learning", arXiv 1512.03385.
 """
@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, pixel_unshuffle
 
 from centerdet.maps import Prediction
-
-MIN_SIDE = 64  # px
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +37,16 @@ class NetworkConfig:
     noise_level: float | None = 0.8
     prior: float = 0.01
 
+    def __post_init__(self) -> None:
+        if self.stride not in (1, 2, 4, 8):
+            raise ValueError(f"stride must be 1, 2, 4 or 8, got {self.stride}")
+        if not self.widths or len(self.widths) != len(self.blocks) or min(*self.widths, *self.blocks) < 1:
+            raise ValueError(f"widths and blocks need one number of at least 1 per level, got {self}")
+        if not 0 < self.prior < 1:
+            raise ValueError(f"prior must lie in (0, 1), got {self.prior}")
+        if self.noise_level is not None and not 0 < self.noise_level <= 1:
+            raise ValueError(f"noise_level must lie in (0, 1] or be null, got {self.noise_level}")
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around an identity: ``(B, C, h, w)`` -> the same."""
@@ -57,15 +65,11 @@ class CenterNet(nn.Module):
 
     Args:
         config: Widths, depth and input encoding.
-
-    Raises:
-        ValueError: If the config cannot be built.
     """
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NetworkConfig()
-        _check(config)
         widths = config.widths
         channels = (1 if config.noise_level is None else 2) * config.stride**2
         self.stem = _convolution(channels, widths[0])
@@ -133,14 +137,3 @@ def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential
 
 def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
-
-
-def _check(config: NetworkConfig) -> None:
-    if config.stride not in (1, 2, 4, 8):
-        raise ValueError(f"network stride must be 1, 2, 4 or 8, got {config.stride}")
-    if not config.widths or len(config.widths) != len(config.blocks):
-        raise ValueError(f"network needs one entry in blocks per width, got {config.widths} and {config.blocks}")
-    if not 0 < config.prior < 1:
-        raise ValueError(f"network prior must lie in (0, 1), got {config.prior}")
-    if config.noise_level is not None and not 0 < config.noise_level:
-        raise ValueError(f"noise_level must be above 0 or null, got {config.noise_level}")

@@ -8,25 +8,63 @@ of a scene that is asked for is ever drawn.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from centerdet.maps import Batch
+from centerdet.maps import MIN_SIDE, Batch
 from centerdet.scenes import LINE_RANGE, MARGIN, NOTCH, RATIO, WIDTHS, ScenesConfig, outline
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A stretch of training on easier or cheaper scenes.
+
+    Attributes:
+        until: Where it ends, as a fraction of all steps.
+        window: Side in pixels of the square window of each scene that is drawn, with the ship (as far as it is in the
+            scene) in it; ``None``: whole scenes.
+        no_lines: Number of lines in a scene; ``None``: as in the scenes' config.
+    """
+
+    until: float = 1.0
+    window: int | None = None
+    no_lines: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurriculumConfig:
+    """How scenes become training batches.
+
+    Attributes:
+        batch_size: Scenes in a batch.
+        ship_probability: Fraction of training scenes with a ship.
+        phases: One after the other; the last one ends at 1.
+    """
+
+    batch_size: int = 32
+    ship_probability: float = 0.9
+    phases: tuple[Phase, ...] = (Phase(),)
+
+    def __post_init__(self) -> None:
+        ends = [phase.until for phase in self.phases]
+        if self.batch_size < 1 or not 0 <= self.ship_probability <= 1:
+            raise ValueError(f"batch_size must be at least 1, ship_probability in [0, 1], got {self}")
+        if not ends or ends[-1] != 1 or ends != sorted(set(ends)) or ends[0] <= 0:
+            raise ValueError(f"phases must end at growing fractions of the steps, the last at 1, got {ends}")
+
+
 class SceneBatches:
-    """A repeatable series of training batches: batch ``step`` depends on ``(seed, step)`` alone.
+    """A repeatable series of training batches: batch ``step`` depends on ``(seed, step)`` and the config alone.
 
     Args:
         seed: Names the series, >= 0. No scene of it is one of ``make_data`` or ``Scenes``.
-        batch_size: Scenes in a batch.
-        window: Side in pixels of a square window of each scene, with the ship (as far as it is in the scene) in it;
-            ``None``: whole scenes.
-        config: The law of the scenes.
+        steps: Length of the series.
+        scenes: The law of the scenes.
+        curriculum: Batch size and phases.
         device: Where to draw them.
     """
 
@@ -34,64 +72,92 @@ class SceneBatches:
         self,
         seed: int,
         *,
-        batch_size: int,
-        window: int | None = None,
-        config: ScenesConfig | None = None,
+        steps: int,
+        scenes: ScenesConfig | None = None,
+        curriculum: CurriculumConfig | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.config = config or ScenesConfig()
-        self.window = window or self.config.image_size
-        if not 64 <= self.window <= self.config.image_size:
-            raise ValueError(f"window must lie in 64..{self.config.image_size} (image_size), got {window}")
-        self.seed, self.batch_size, self.device = seed, batch_size, torch.device(device)
+        self.seed, self.steps, self.device = seed, steps, torch.device(device)
+        self.curriculum = curriculum or CurriculumConfig()
+        self.scenes = replace(scenes or ScenesConfig(), ship_probability=self.curriculum.ship_probability)
+        for phase in self.curriculum.phases:
+            if phase.window is not None and not MIN_SIDE <= phase.window <= self.scenes.image_size:
+                raise ValueError(f"window must lie in {MIN_SIDE}..{self.scenes.image_size}, got {phase.window}")
+
+    def __len__(self) -> int:
+        return self.steps
 
     def __getitem__(self, step: int) -> Batch:
-        """Draws batch ``step`` >= 0."""
-        config, count = self.config, self.batch_size
+        """Draws batch ``step``, from 0 to ``len - 1``."""
+        if not 0 <= step < self.steps:
+            raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}")
+        phase = next(phase for phase in self.curriculum.phases if step < phase.until * self.steps)
+        scenes = self.scenes if phase.no_lines is None else replace(self.scenes, no_lines=phase.no_lines)
         random = np.random.Generator(np.random.SFC64((self.seed, step)))
-        intensities = torch.Generator(self.device).manual_seed(int(random.integers(2**63)))
-        present = random.random(count) < config.ship_probability
-        boxes = _draw_boxes(random, count, config.image_size)
-        vertices = outline(boxes, np.abs(random.normal(*NOTCH, count)))  # (B, 4, 2)
-        corner = self._place_windows(random, vertices, present)  # (B, 2)
-        lines = random.integers(0, LINE_RANGE, (count, config.no_lines, 2, 2))
-        edges = np.stack([vertices, np.roll(vertices, -1, axis=1)], axis=2).round().astype(np.int64)  # (B, 4, 2, 2)
-
-        shape = (count, self.window, self.window)
-        images = torch.rand(shape, generator=intensities, device=self.device) * config.noise_level
-        for segments, where in ((lines, None), (edges, present)):
-            self._draw(images, segments - corner[:, None, None], where, intensities)
-        boxes[:, :2] -= corner
-        boxes[~present] = 0
-        return Batch(
-            images=images[:, None],
-            boxes=torch.from_numpy(boxes).float().to(self.device),
-            present=torch.from_numpy(present).to(self.device),
+        return draw_batch(
+            random, self.curriculum.batch_size, scenes=scenes, window=phase.window, device=self.device
         )
 
-    def _place_windows(self, random: np.random.Generator, vertices: NDArray, present: NDArray) -> NDArray:
-        """Top left corners ``(B, 2)`` of windows, uniform among those that hold the visible part of the ship."""
-        room = self.config.image_size - self.window
-        low = np.ceil(vertices.max(axis=1)).clip(max=self.config.image_size - 1) - (self.window - 1)
-        high = np.floor(vertices.min(axis=1)).clip(min=0)
-        low, high = np.where(present[:, None], np.stack([low, high]), np.array([0, room])[:, None, None])
-        low, high = low.clip(0, room), high.clip(0, room)
-        return (low + np.floor(random.random(low.shape) * (high - low + 1))).astype(np.int64)
 
-    def _draw(self, images: Tensor, segments: NDArray, where: NDArray | None, intensities: torch.Generator) -> None:
-        """Brightens, in place, the pixels of segments ``(B, K, 2, 2)`` (ends, then x and y) to uniform values."""
-        x, y, valid = rasterise(torch.from_numpy(segments).to(self.device, torch.int32))  # each (B, K, M)
-        valid &= (x >= 0) & (x < self.window) & (y >= 0) & (y < self.window)
-        if where is not None:
-            valid &= torch.from_numpy(where).to(self.device)[:, None, None]
-        scene = torch.arange(len(images), device=self.device, dtype=torch.int32)[:, None, None]
-        pixels = ((scene * self.window + y) * self.window + x)[valid].long()
-        covered = torch.zeros(images.numel(), dtype=torch.bool, device=self.device)
-        covered[pixels] = True  # a pixel drawn twice keeps one uniform value, as in the official generator
-        pixels = covered.nonzero().squeeze(1)
-        values = torch.rand(len(pixels), generator=intensities, device=self.device)
-        flat = images.view(-1)
-        flat[pixels] = torch.maximum(flat[pixels], values)
+def draw_batch(
+    random: np.random.Generator,
+    count: int,
+    *,
+    scenes: ScenesConfig,
+    window: int | None = None,
+    device: torch.device | str = "cpu",
+) -> Batch:
+    """Draws ``count`` scenes, or square windows of side ``window`` px of them, on a device."""
+    window = window or scenes.image_size
+    intensities = torch.Generator(device).manual_seed(int(random.integers(2**63)))
+    present = random.random(count) < scenes.ship_probability
+    boxes = _draw_boxes(random, count, scenes.image_size)
+    vertices = outline(boxes, np.abs(random.normal(*NOTCH, count)))  # (B, 4, 2)
+    edges = np.stack([vertices, np.roll(vertices, -1, axis=1)], axis=2).round().astype(np.int64)  # (B, 4, 2, 2)
+    lines = random.integers(0, LINE_RANGE, (count, scenes.no_lines, 2, 2))
+    corner = _place_windows(random, vertices, present, scenes.image_size, window)  # (B, 2)
+
+    images = torch.rand((count, window, window), generator=intensities, device=device) * scenes.noise_level
+    for segments, where in ((lines, np.ones_like(present)), (edges, present)):
+        moved = torch.from_numpy(segments - corner[:, None, None]).to(device, torch.int32)
+        _draw(images, moved, torch.from_numpy(where).to(device), intensities)
+    boxes[:, :2] -= corner
+    boxes[~present] = 0
+    return Batch(
+        images=images[:, None],
+        boxes=torch.from_numpy(boxes).float().to(device),
+        present=torch.from_numpy(present).to(device),
+    )
+
+
+def _place_windows(
+    random: np.random.Generator, vertices: NDArray, present: NDArray, image_size: int, window: int
+) -> NDArray[np.int64]:
+    """Top left corners ``(B, 2)`` of windows, uniform among those that hold the visible part of the ship.
+
+    A ship that is larger than the window is cut on either side.
+    """
+    room = image_size - window
+    low = np.ceil(vertices.max(axis=1)).clip(max=image_size - 1) - (window - 1)
+    high = np.floor(vertices.min(axis=1)).clip(min=0)
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    low = np.where(present[:, None], low, 0).clip(0, room)
+    high = np.where(present[:, None], high, room).clip(0, room)
+    return (low + np.floor(random.random(low.shape) * (high - low + 1))).astype(np.int64)
+
+
+def _draw(images: Tensor, segments: Tensor, where: Tensor, intensities: torch.Generator) -> None:
+    """Brightens, in place, the pixels of segments ``(B, K, 2, 2)`` to uniform values, in the scenes ``where`` ``(B,)``."""
+    count, window, _ = images.shape
+    x, y, valid = rasterise(segments)  # each (B, K, M)
+    valid &= (x >= 0) & (x < window) & (y >= 0) & (y < window) & where[:, None, None]
+    scene = torch.arange(count, device=images.device)[:, None, None]
+    covered = torch.zeros(images.numel(), dtype=torch.bool, device=images.device)
+    covered[((scene * window + y) * window + x)[valid]] = True
+    # A pixel that is drawn twice has one uniform value, as in the official generator, where the last one stays.
+    pixels = covered.nonzero().squeeze(1)
+    flat = images.view(-1)
+    flat[pixels] = torch.maximum(flat[pixels], torch.rand(len(pixels), generator=intensities, device=images.device))
 
 
 def rasterise(segments: Tensor) -> tuple[Tensor, Tensor, Tensor]:

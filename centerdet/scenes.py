@@ -53,6 +53,16 @@ def make_data(
     return image, np.full(5, np.nan) if box is None else box.to_array()
 
 
+def official_scenes(seed: int, count: int) -> Iterator[tuple[NDArray[np.float64], RotatedBox | None]]:
+    """The samples of an official evaluation: ``numpy.random.seed(seed)``, then ``count`` default ``make_data()`` calls.
+
+    The global stream is left alone: the same stream is drawn from a state of its own.
+    """
+    random = np.random.RandomState(seed)
+    for _ in range(count):
+        yield draw_scene(random)
+
+
 def draw_scene(
     random: np.random.RandomState,
     *,

@@ -1,0 +1,190 @@
+"""The detector: network + codec + threshold, and the weights file that holds all three.
+
+A weights file is safetensors: the network's parameters, and in the header's metadata the configs of network and codec,
+the threshold and the validation report as JSON. Nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch.nn.functional import interpolate
+
+from centerdet.box import Detection, RotatedBox
+from centerdet.codec import Codec, CodecConfig
+from centerdet.files import write_atomically
+from centerdet.images import to_unit_range
+from centerdet.network import CenterNet, NetworkConfig
+
+_FORMAT = "centerdet weights 1"
+_SHIPPED = "centerdet.safetensors"
+
+
+class Detector:
+    """Finds at most one rotated object in a single-channel image.
+
+    Args:
+        network: The network; it is put into evaluation mode.
+        codec: Made for the network's stride.
+        threshold: Detections that score below it are not reported, in [0, 1].
+        report: What is known of the weights, any JSON object; stored with them.
+
+    Raises:
+        ValueError: If the threshold is outside [0, 1].
+    """
+
+    def __init__(
+        self, network: CenterNet, codec: Codec, *, threshold: float = 0.3, report: dict[str, Any] | None = None
+    ) -> None:
+        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.codec = codec
+        self.threshold = threshold
+        self.report = report or {}
+
+    @property
+    def threshold(self) -> float:
+        """Detections that score below it are not reported."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        if not 0 <= value <= 1:
+            raise ValueError(f"threshold must lie in [0, 1], got {value}")
+        self._threshold = float(value)
+
+    def __call__(self, image: ArrayLike) -> Detection | None:
+        """The same as ``detect``."""
+        return self.detect(image)
+
+    def detect(self, image: ArrayLike) -> Detection | None:
+        """Finds the object in one image, or ``None``.
+
+        Args:
+            image: ``(H, W)``, each side at least 64 px; uint8, uint16, or floats in [0, 1].
+
+        Raises:
+            ValueError: If the image is not such an array.
+        """
+        return self.detect_batch([image])[0]
+
+    def detect_batch(self, images: Sequence[ArrayLike], *, batch_size: int = 32) -> list[Detection | None]:
+        """Finds the object in each of many images, of one or of several sizes; as ``detect``, in the same order.
+
+        Raises:
+            ValueError: If an image is not as ``detect`` wants it; the message names its index.
+        """
+        arrays = [self._prepare(image, index) for index, image in enumerate(images)]
+        answers: list[Detection | None] = [None] * len(arrays)
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for index, array in enumerate(arrays):
+            by_shape.setdefault(array.shape, []).append(index)
+        for indices in by_shape.values():
+            for first in range(0, len(indices), batch_size):
+                chunk = indices[first : first + batch_size]
+                boxes, scores = self._decode(np.stack([arrays[index] for index in chunk]))
+                for index, box, score in zip(chunk, boxes.tolist(), scores.tolist(), strict=True):
+                    if score >= self.threshold:
+                        answers[index] = Detection(box=RotatedBox(*box), score=score)
+        return answers
+
+    @torch.inference_mode()
+    def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
+        """The centre heatmap: probabilities ``(H, W)``, aligned with the image ``(H, W)``, interpolated between cells."""
+        array = to_unit_range(image)
+        heatmap = self.network(self._to_tensor(array[None])).center.sigmoid()
+        # With half-pixel centres, bilinear interpolation puts cell centres where the codec says they are.
+        heatmap = interpolate(heatmap, scale_factor=float(self.codec.stride), mode="bilinear", align_corners=False)
+        return heatmap[0, 0, : array.shape[0], : array.shape[1]].cpu().numpy()
+
+    @torch.inference_mode()
+    def _decode(self, images: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(B, H, W)`` -> boxes ``(B, 5)`` and scores ``(B,)`` on the CPU."""
+        boxes, scores = self.codec.decode(self.network(self._to_tensor(images)))
+        return boxes.cpu(), scores.cpu()
+
+    def _to_tensor(self, images: NDArray[np.float32]) -> torch.Tensor:
+        device = next(self.network.parameters()).device
+        return torch.from_numpy(images)[:, None].to(device, memory_format=torch.channels_last)
+
+    @staticmethod
+    def _prepare(image: ArrayLike, index: int) -> NDArray[np.float32]:
+        try:
+            return to_unit_range(image)
+        except ValueError as error:
+            raise ValueError(f"image {index}: {error}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Writes the weights file atomically: either the whole new file is there afterwards, or the old one."""
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        metadata = {
+            "format": _FORMAT,
+            "network": json.dumps(asdict(self.network.config)),
+            "codec": json.dumps(asdict(self.codec.config)),
+            "threshold": json.dumps(self.threshold),
+            "report": json.dumps(self.report),
+        }
+        write_atomically(path, save(tensors, metadata))
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> Detector:
+        """Reads a weights file.
+
+        Raises:
+            ValueError: If it is missing, damaged, or not a weights file of this version.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except (OSError, SafetensorError) as error:
+            reason = "there is no such file" if not Path(path).exists() else f"not a whole safetensors file ({error})"
+            raise ValueError(f"cannot load weights {path}: {reason}; give a file that Detector.save wrote") from None
+        if metadata.get("format") != _FORMAT:
+            raise ValueError(f"cannot load weights {path}: format is {metadata.get('format')!r}, wanted {_FORMAT!r}")
+        try:
+            network = CenterNet(_read(NetworkConfig, metadata["network"]))
+            codec = Codec(stride=network.config.stride, config=_read(CodecConfig, metadata["codec"]))
+            network.load_state_dict(tensors)
+            threshold, report = json.loads(metadata["threshold"]), json.loads(metadata["report"])
+            return cls(network.to(device), codec, threshold=threshold, report=report)
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(f"cannot load weights {path}: header and parameters do not fit: {reason}") from None
+
+
+def _read(kind: type, text: str) -> Any:
+    values = json.loads(text)
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def load(path: str | Path | None = None, *, threshold: float | None = None, device: str = "cpu") -> Detector:
+    """Loads a detector from a weights file; without a path, the one shipped with centerdet.
+
+    Args:
+        path: A file written by ``Detector.save`` or ``train.py``.
+        threshold: Confidence threshold in [0, 1]; ``None``: the one stored with the weights.
+        device: A torch device.
+
+    Raises:
+        ValueError: If the file is missing, damaged or of another kind, or the threshold outside [0, 1].
+    """
+    detector = Detector.load(_shipped_weights() if path is None else path, device=device)
+    if threshold is not None:
+        detector.threshold = threshold
+    return detector
+
+
+def _shipped_weights() -> Path:
+    """The package carries them when installed; in a checkout they lie beside it."""
+    package = Path(__file__).parent
+    installed = package / "weights" / _SHIPPED
+    return installed if installed.exists() else package.parent / "weights" / _SHIPPED

@@ -1,0 +1,43 @@
+"""What an image is to this library, and the one rule by which its pixels become numbers in [0, 1]."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from centerdet.maps import MIN_SIDE
+
+_FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
+
+
+def to_unit_range(image: ArrayLike) -> NDArray[np.float32]:
+    """Checks a single-channel image and scales it: uint8 / 255, uint16 / 65535, floats are taken as they are.
+
+    Args:
+        image: ``(H, W)``, each side at least 64 px; uint8, uint16, or floats in [0, 1].
+
+    Returns:
+        A new array ``(H, W)``, float32 in [0, 1].
+
+    Raises:
+        ValueError: If shape, type or values are others.
+    """
+    array = np.asarray(image)
+    if array.ndim != 2:
+        raise ValueError(
+            f"an image must have 2 dimensions (height, width), got shape {array.shape}; "
+            "select one channel, and use detect_batch for several images"
+        )
+    if min(array.shape) < MIN_SIDE:
+        raise ValueError(f"an image must be at least {MIN_SIDE} px a side, got {array.shape}; pad it")
+    dtype = array.dtype.newbyteorder("=")
+    if dtype in _FULL_SCALE:
+        return (array / np.float32(_FULL_SCALE[dtype])).astype(np.float32)
+    if dtype.kind != "f":
+        raise ValueError(f"an image must be uint8, uint16 or floating point, got {array.dtype}; convert it")
+    if not np.isfinite(array).all():
+        raise ValueError("an image must have finite pixels, got NaN or infinity; replace them, for example by 0")
+    low, high = float(array.min()), float(array.max())
+    if low < 0 or high > 1:
+        raise ValueError(f"floating-point pixels must lie in [0, 1], got {low:g} to {high:g}; rescale them")
+    return array.astype(np.float32)

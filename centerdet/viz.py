@@ -1,0 +1,96 @@
+"""Pictures: heatmaps over images, boxes with their heading, contact sheets. Plain RGB arrays in, plain RGB arrays out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from centerdet.box import Detection, RotatedBox
+
+FOUND_COLOR = (255, 140, 0)  # orange
+TRUE_COLOR = (0, 220, 90)  # green
+
+
+def draw_detection(
+    image: NDArray,
+    *,
+    found: Detection | None = None,
+    truth: RotatedBox | None = None,
+    heatmap: NDArray | None = None,
+    scale: int = 2,
+) -> NDArray[np.uint8]:
+    """One picture of an image: the heatmap over it, the true box in green, the found one in orange with its score.
+
+    Args:
+        image: ``(H, W)``: floats in [0, 1], or integers of the type's full range.
+        found: What the detector said.
+        truth: What is there.
+        heatmap: ``(H, W)`` probabilities.
+        scale: Whole factor by which the picture is enlarged.
+
+    Returns:
+        RGB ``(H * scale, W * scale, 3)``.
+    """
+    import cv2  # only pictures need it
+
+    canvas = overlay_heatmap(image, heatmap)
+    canvas = np.ascontiguousarray(canvas.repeat(scale, axis=0).repeat(scale, axis=1))
+    for box, color in ((truth, TRUE_COLOR), (found.box if found else None, FOUND_COLOR)):
+        if box is not None:
+            draw_box(canvas, box, color, scale=scale)
+    if found is not None:
+        x, y = (found.box.corners().max(axis=0) * scale).clip(12, np.array(canvas.shape[1::-1]) - 40).astype(int)
+        cv2.putText(canvas, f"{found.score:.2f}", (int(x), int(y)), cv2.FONT_HERSHEY_SIMPLEX, 0.45, FOUND_COLOR, 1)
+    return canvas
+
+
+def overlay_heatmap(image: NDArray, heatmap: NDArray | None) -> NDArray[np.uint8]:
+    """An image in grey, tinted red where the heatmap is high: two ``(H, W)`` -> RGB ``(H, W, 3)``."""
+    image = np.asarray(image)
+    full = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else 1.0
+    grey = (image / full).clip(0, 1)[..., None].repeat(3, axis=2) * 0.75
+    if heatmap is not None:
+        strength = np.asarray(heatmap, dtype=np.float64)[..., None].clip(0, 1) * 0.8
+        grey = grey * (1 - strength) + np.array([1.0, 0.1, 0.25]) * strength
+    return (grey * 255).round().astype(np.uint8)
+
+
+def draw_box(canvas: NDArray[np.uint8], box: RotatedBox, color: tuple[int, int, int], *, scale: int = 1) -> None:
+    """Draws, in place, a box and an arrow from its centre along its heading to the nose.
+
+    Args:
+        canvas: RGB ``(H, W, 3)``, contiguous.
+        box: In pixels of the image before enlargement.
+        color: RGB.
+        scale: The enlargement.
+    """
+    import cv2
+
+    shift = 4  # fractional bits of OpenCV's sub-pixel coordinates
+    points = np.vstack([box.corners(), [[box.x, box.y], box.nose()]])
+    points = (((points + 0.5) * scale - 0.5) * 2**shift).round().astype(np.int32)
+    cv2.polylines(canvas, [points[:4]], True, color, max(1, scale // 2), cv2.LINE_AA, shift)
+    center, nose = (tuple(int(value) for value in point) for point in points[4:])
+    cv2.line(canvas, center, nose, color, max(1, scale // 2), cv2.LINE_AA, shift)
+    cv2.circle(canvas, nose, 2 * scale * 2 ** (shift - 1), color, -1, cv2.LINE_AA, shift)
+
+
+def contact_sheet(tiles: Sequence[NDArray[np.uint8]], *, columns: int | None = None, gap: int = 4) -> NDArray[np.uint8]:
+    """Pictures ``(h, w, 3)`` of any sizes, row by row on one sheet, each at the top left of its cell.
+
+    Raises:
+        ValueError: If there is no picture.
+    """
+    if not tiles:
+        raise ValueError("a contact sheet needs at least one picture, got none")
+    columns = columns or math.ceil(math.sqrt(len(tiles)))
+    height, width = (max(tile.shape[axis] for tile in tiles) + gap for axis in (0, 1))
+    rows = math.ceil(len(tiles) / columns)
+    sheet = np.full((rows * height + gap, columns * width + gap, 3), 255, np.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = gap + index // columns * height, gap + index % columns * width
+        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return sheet

@@ -1,0 +1,66 @@
+"""Trains the detector on the task's scenes: ``python train.py`` reproduces the shipped weights.
+
+The run's folder holds the best and the last detector, a checkpoint, ``metrics.jsonl`` and TensorBoard curves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+import centerdet
+from centerdet.command import fail_cleanly, pick_device
+from centerdet.config import read_config
+from centerdet.scene_batches import SceneBatches
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "default.yaml")
+    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME OF THE CONFIG)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
+    parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    return parser.parse_args(arguments)
+
+
+@fail_cleanly
+def main(arguments: list[str] | None = None) -> None:
+    """Trains as the command line says."""
+    options = parse_arguments(arguments)
+    config = read_config(options.config)
+    directory = options.out or Path("runs") / options.config.stem
+    device = pick_device(options.device)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(config.training.seed)
+    network = centerdet.CenterNet(config.network)
+    print(f"{sum(p.numel() for p in network.parameters()):,} parameters; training on {device}; run in {directory}")
+    scenes = centerdet.Scenes(config.validation.seed, config=config.scenes)
+    report = centerdet.fit(
+        network,
+        centerdet.Codec(stride=config.network.stride, config=config.codec),
+        centerdet.CenterLoss(config.loss),
+        SceneBatches(
+            config.training.seed,
+            steps=config.training.steps,
+            scenes=config.scenes,
+            curriculum=config.curriculum,
+            device=device,
+        ),
+        [scenes[index] for index in range(config.validation.scenes)],
+        config=config.training,
+        directory=directory,
+        device=device,
+        resume=options.resume,
+        settings=config.to_dict(),
+    )
+    print(f"best on {report.samples} validation scenes, saved as {directory / 'best.safetensors'}:\n{report}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
