@@ -5,10 +5,12 @@ from centerdet.codec import Codec, CodecConfig
 from centerdet.detector import Detector, load
 from centerdet.losses import CenterLoss, LossConfig
 from centerdet.maps import Batch, Prediction, Target
-from centerdet.metrics import Report, evaluate, score_iou
+from centerdet.metrics import evaluate, score_iou
 from centerdet.network import CenterNet, NetworkConfig
+from centerdet.report import Report
+from centerdet.run import TrainingConfig
 from centerdet.scenes import Scenes, ScenesConfig, make_data, official_scenes
-from centerdet.training import TrainingConfig, fit
+from centerdet.training import fit
 
 __version__ = "0.1.0"
 

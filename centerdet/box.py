@@ -91,7 +91,7 @@ class Detection:
 
 
 def box_to_image(boxes: ArrayLike, points: ArrayLike) -> NDArray[np.float64]:
-    """Moves points ``(N, K, 2)`` as (u, v) from the frames of boxes ``(N, 5)`` to the image: ``(N, K, 2)`` as (x, y)."""
+    """Moves points (u, v) in the frames of boxes ``(N, 5)`` to (x, y) in the image: ``(N, K, 2)`` -> the same."""
     x, y, yaw, _, _ = np.asarray(boxes, dtype=np.float64).T[..., None]  # each (N, 1)
     u, v = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)  # each (N, K)
     return np.stack([x + u * np.cos(yaw) + v * np.sin(yaw), y - u * np.sin(yaw) + v * np.cos(yaw)], axis=-1)

@@ -3,9 +3,9 @@
 Cell ``[i, j]`` of a map covers ``stride x stride`` pixels; its centre is the pixel position
 ``x = j * stride + (stride - 1) / 2``, ``y = i * stride + (stride - 1) / 2`` (an integer is a pixel's centre).
 
-Encode: a Gaussian around the box's centre, and at every cell the box's size, sin and cos of its yaw, and the way to its
-centre. Decode: 1. sigmoid; 2. the highest cell (at most one object: no NMS); 3. sizes, sin, cos and centre averaged over
-the ``window x window`` cells around it, weighted by the heatmap; 4. ``atan2``.
+Encode: a Gaussian around the box's centre, and at every cell the box's size, sin and cos of its yaw, and the way to
+its centre. Decode: 1. sigmoid; 2. the highest cell (at most one object: no NMS); 3. sizes, sin, cos and centre averaged
+over the ``window x window`` cells around it, weighted by the heatmap; 4. ``atan2``.
 
 Method: Zhou et al., "Objects as Points", arXiv 1904.07850; the averaging around the peak is ours.
 """

@@ -15,9 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from centerdet.codec import CodecConfig
 from centerdet.losses import LossConfig
 from centerdet.network import NetworkConfig
+from centerdet.run import TrainingConfig
 from centerdet.scene_batches import CurriculumConfig
 from centerdet.scenes import ScenesConfig
-from centerdet.training import TrainingConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +78,12 @@ def parse_config(values: Any) -> Config:
     """
     _refuse_unknown(values, Config, "")
     try:
+        text = json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"only finite numbers, text, lists and sections are allowed: {error}") from None
+    try:
         # JSON mode: strict about types, but lists are tuples and whole numbers are floats where those are wanted.
-        return TypeAdapter(Config).validate_json(json.dumps(values), strict=True)
-    except TypeError as error:
-        raise ValueError(f"only plain values are allowed: {error}") from None
+        return TypeAdapter(Config).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where, message = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")

@@ -98,7 +98,7 @@ class Detector:
 
     @torch.inference_mode()
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
-        """The centre heatmap: probabilities ``(H, W)``, aligned with the image ``(H, W)``, interpolated between cells."""
+        """The centre heatmap: probabilities ``(H, W)``, aligned with the image and interpolated between cells."""
         array = to_unit_range(image)
         heatmap = self.network(self._to_tensor(array[None])).center.sigmoid()
         # With half-pixel centres, bilinear interpolation puts cell centres where the codec says they are.

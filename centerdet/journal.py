@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from centerdet.detector import Detector
 from centerdet.files import write_atomically
 from centerdet.losses import LossTerms
-from centerdet.metrics import Report
+from centerdet.report import Report
 from centerdet.viz import contact_sheet, draw_detection
 
 _CURVES = {"ap": "AP@0.7", "ap_mean": "AP@[0.50:0.95]", "mean_iou": "IoU", "presence": "objectness accuracy"}

@@ -71,7 +71,7 @@ def focal_loss(logits: Tensor, heatmap: Tensor, mask: Tensor, *, alpha: float = 
 
 
 def weighted_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """L1 distance, summed over channels and averaged over cells by ``weight`` ``(B, 1, h, w)``; 0 if all weights are."""
+    """L1 distance, summed over channels, averaged over cells by ``weight`` ``(B, 1, h, w)``; 0 if all weights are."""
     distance = (predicted.float() - target).abs().sum(1, keepdim=True)
     return (distance * weight).sum() / weight.sum().clamp(min=1e-6)
 

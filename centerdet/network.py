@@ -1,7 +1,7 @@
 """The network: a small U-Net with additive skips (an hourglass), from an image to a ``Prediction``.
 
-image ``(B, 1, H, W)`` -> evidence channels -> pixel-unshuffle by the stride -> residual blocks, halved twice and brought
-back up -> 1x1 heads at 1/stride of the image. Every size works: padding happens inside.
+image ``(B, 1, H, W)`` -> evidence channels -> pixel-unshuffle by the stride -> residual blocks, halved twice and
+brought back up -> 1x1 heads at 1/stride of the image. Every size works: padding happens inside.
 
 Newell et al., "Stacked Hourglass Networks", arXiv 1603.06937; He et al., "Deep Residual Learning", arXiv 1512.03385.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, features: Tensor) -> Tensor:
+        """Adds to the features what two convolutions make of them."""
         return torch.relu(features + self.second(self.first(features)))
 
 
@@ -73,9 +75,9 @@ class CenterNet(nn.Module):
         widths = config.widths
         channels = (1 if config.noise_level is None else 2) * config.stride**2
         self.stem = _convolution(channels, widths[0])
-        self.down = nn.ModuleList(_convolution(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(_convolution(a, b, stride=2) for a, b in pairwise(widths))
         self.encode = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, config.blocks, strict=True))
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.refine = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
         self.center = nn.Conv2d(widths[0], 1, 1)
         self.boxes = nn.Conv2d(widths[0], 6, 1)

@@ -1,8 +1,8 @@
 """The task's scenes as whole batches on a torch device: the law of ``scenes``, at the speed that training needs.
 
-The few numbers that describe a scene are drawn with numpy; lines, outlines and noise are drawn on the device, all scenes
-at once. Lines follow the closed form of Bresenham's algorithm, pixel for pixel as ``skimage.draw.line``. Only the window
-of a scene that is asked for is ever drawn.
+The few numbers that describe a scene are drawn with numpy; lines, outlines and noise are drawn on the device, all
+scenes at once. Lines follow the closed form of Bresenham's algorithm, pixel for pixel as ``skimage.draw.line``. Only
+the window of a scene that is asked for is ever drawn.
 """
 
 from __future__ import annotations
@@ -94,9 +94,7 @@ class SceneBatches:
         phase = next(phase for phase in self.curriculum.phases if step < phase.until * self.steps)
         scenes = self.scenes if phase.no_lines is None else replace(self.scenes, no_lines=phase.no_lines)
         random = np.random.Generator(np.random.SFC64((self.seed, step)))
-        return draw_batch(
-            random, self.curriculum.batch_size, scenes=scenes, window=phase.window, device=self.device
-        )
+        return draw_batch(random, self.curriculum.batch_size, scenes=scenes, window=phase.window, device=self.device)
 
 
 def draw_batch(
@@ -147,7 +145,7 @@ def _place_windows(
 
 
 def _draw(images: Tensor, segments: Tensor, where: Tensor, intensities: torch.Generator) -> None:
-    """Brightens, in place, the pixels of segments ``(B, K, 2, 2)`` to uniform values, in the scenes ``where`` ``(B,)``."""
+    """Brightens, in place, the pixels of segments ``(B, K, 2, 2)`` to uniform values, in scenes ``where`` ``(B,)``."""
     count, window, _ = images.shape
     x, y, valid = rasterise(segments)  # each (B, K, M)
     valid &= (x >= 0) & (x < window) & (y >= 0) & (y < window) & where[:, None, None]
@@ -177,7 +175,7 @@ def rasterise(segments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     longer, shorter = extent.amax(-1, keepdim=True), extent.amin(-1, keepdim=True)  # each (B, K, 1)
     along = torch.arange(int(longer.max()) + 1 if longer.numel() else 0, device=segments.device, dtype=segments.dtype)
     aside = (2 * shorter * along + longer) // (2 * longer).clamp(min=1)  # (B, K, M)
-    steep = (extent[..., :1] > extent[..., 1:])  # as skimage: x leads where it is strictly longer
+    steep = extent[..., :1] > extent[..., 1:]  # as skimage: x leads where it is strictly longer
     x = start[..., :1] + direction[..., :1] * torch.where(steep, along, aside)
     y = start[..., 1:] + direction[..., 1:] * torch.where(steep, aside, along)
     return x, y, along <= longer

@@ -1,4 +1,4 @@
-"""Pictures: heatmaps over images, boxes with their heading, contact sheets. Plain RGB arrays in, plain RGB arrays out."""
+"""Pictures: heatmaps over images, boxes with their heading, contact sheets. Plain RGB arrays in and out."""
 
 from __future__ import annotations
 

@@ -1,0 +1,146 @@
+"""What is worth knowing about a detector's answers: the official score with its interval, and what the score hides.
+
+AP@t is the task's own: the mean of ``score_iou > t`` over the samples in which a box is predicted or true.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from centerdet.box import yaw_error
+
+IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
+HEADING_TOLERANCE = math.radians(30)
+
+
+class Outcomes(NamedTuple):
+    """What a detector said about N samples, and the truth.
+
+    Attributes:
+        scores: ``(N,)`` confidence, NaN where nothing was found.
+        found: ``(N, 5)`` boxes, NaN where nothing was found.
+        truth: ``(N, 5)`` boxes, NaN where there is nothing.
+        iou: ``(N,)`` IoU of the two, 0 where one is missing.
+        seconds: Time that the detector took.
+    """
+
+    scores: NDArray[np.float64]
+    found: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    iou: NDArray[np.float64]
+    seconds: float
+
+    def above(self, threshold: float) -> Outcomes:
+        """The same, with detections that score below ``threshold`` taken back."""
+        keep = self.scores >= threshold
+        found = np.where(keep[:, None], self.found, np.nan)
+        return self._replace(scores=np.where(keep, self.scores, np.nan), found=found, iou=np.where(keep, self.iou, 0.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A detector's record over many samples.
+
+    Attributes:
+        samples: Samples seen.
+        scored: Samples with a predicted or a true box: what the score is a mean over.
+        ap: The official score, AP at IoU > 0.7.
+        ap_low: Lower end of its 95 % interval (Wilson).
+        ap_high: Upper end.
+        ap_mean: Mean of AP over IoU 0.50:0.05:0.95.
+        ap_by_iou: AP at each of these.
+        mean_iou: Mean IoU of the pairs that have both boxes.
+        false_alarms: Samples with a predicted box alone.
+        misses: Samples with a true box alone.
+        presence: Fraction of the samples in which "there is an object" is said rightly.
+        heading: Fraction of the pairs with both boxes whose headings differ by at most 30 degrees.
+        images_per_second: Speed of the detector, decoding included.
+    """
+
+    samples: int
+    scored: int
+    ap: float
+    ap_low: float
+    ap_high: float
+    ap_mean: float
+    ap_by_iou: dict[str, float]
+    mean_iou: float
+    false_alarms: int
+    misses: int
+    presence: float
+    heading: float
+    images_per_second: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain numbers, fit for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        rows = [
+            ("AP@0.7", f"{self.ap:.4f}  (95 % interval {self.ap_low:.4f} to {self.ap_high:.4f})"),
+            ("AP@[0.50:0.95]", f"{self.ap_mean:.4f}"),
+            ("mean IoU", f"{self.mean_iou:.4f}"),
+            ("heading within 30 deg", f"{self.heading:.4f}"),
+            ("false alarms", f"{self.false_alarms}"),
+            ("misses", f"{self.misses}"),
+            ("presence right", f"{self.presence:.4f}"),
+            ("samples, scored", f"{self.samples}, {self.scored}"),
+            ("images per second", f"{self.images_per_second:.0f}"),
+        ]
+        return "\n".join(f"{name:<22}{value}" for name, value in rows)
+
+
+def summarise(outcomes: Outcomes) -> Report:
+    """Counts what the report says; rates over nothing are 0."""
+    found, there = (~np.isnan(boxes[:, 0]) for boxes in (outcomes.found, outcomes.truth))
+    both, either = found & there, found | there
+    curve = {f"{t:.2f}": _rate((outcomes.iou > t)[either]) for t in IOU_THRESHOLDS}
+    headings = yaw_error(outcomes.found[both, 2], outcomes.truth[both, 2]) <= HEADING_TOLERANCE
+    low, high = wilson_interval(int((outcomes.iou > 0.7)[either].sum()), int(either.sum()))
+    return Report(
+        samples=len(found),
+        scored=int(either.sum()),
+        ap=curve["0.70"],
+        ap_low=low,
+        ap_high=high,
+        ap_mean=_rate(np.array(list(curve.values()))),
+        ap_by_iou=curve,
+        mean_iou=_rate(outcomes.iou[both]),
+        false_alarms=int((found & ~there).sum()),
+        misses=int((there & ~found).sum()),
+        presence=_rate(found == there),
+        heading=_rate(headings),
+        images_per_second=len(found) / outcomes.seconds if outcomes.seconds else 0.0,
+    )
+
+
+def choose_threshold(outcomes: Outcomes) -> float:
+    """The confidence threshold with the best official score, from outcomes that no threshold has cut.
+
+    Between equally good thresholds, and against the noise of few samples, the middle of the best range is taken.
+    """
+    candidates = np.linspace(0.02, 0.98, 97)
+    there = ~np.isnan(outcomes.truth[:, 0])
+    hits = outcomes.iou > 0.7
+    kept = np.nan_to_num(outcomes.scores, nan=-1.0)[:, None] >= candidates  # (N, candidates)
+    ap = (kept & hits[:, None]).sum(0) / np.maximum((kept | there[:, None]).sum(0), 1)
+    return float(np.median(candidates[ap >= ap.max() - 1e-9]).round(4))
+
+
+def wilson_interval(hits: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """95 % interval of a proportion: Wilson, "Probable Inference", JASA 22 (1927); (0, 1) for no samples."""
+    if count == 0:
+        return 0.0, 1.0
+    rate, shrink = hits / count, 1 + z * z / count
+    middle = (rate + z * z / (2 * count)) / shrink
+    half = z * math.sqrt(rate * (1 - rate) / count + z * z / (4 * count * count)) / shrink
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _rate(values: NDArray) -> float:
+    return float(values.mean()) if values.size else 0.0

@@ -1,0 +1,189 @@
+"""The state of a training run: what changes from step to step, how a step goes, and how it is kept.
+
+Everything in a step follows from the batch and this state, so a resumed run goes exactly the way of one that was never
+stopped.
+
+EMA of weights: Polyak & Juditsky (1992); warm-up and cosine: Loshchilov & Hutter, arXiv 1608.03983; AdamW: 1711.05101.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from centerdet.box import RotatedBox
+from centerdet.checkpoint import load_checkpoint, save_checkpoint
+from centerdet.codec import Codec
+from centerdet.detector import Detector
+from centerdet.journal import Journal
+from centerdet.losses import CenterLoss, LossTerms
+from centerdet.maps import Batch
+from centerdet.metrics import collect
+from centerdet.network import CenterNet
+from centerdet.report import choose_threshold, summarise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """Settings of the loop.
+
+    Attributes:
+        seed: Of everything: initial weights and the series of training batches.
+        steps: Optimiser steps.
+        learning_rate: At its peak.
+        warmup_steps: Steps of linear warm-up, before the cosine to zero.
+        weight_decay: Of AdamW.
+        clip_norm: Largest norm of the gradient.
+        ema_decay: Of the moving average that is validated and saved.
+        precision: ``bfloat16`` autocasts; ``auto`` does so where the device is fast at it.
+        log_every: Steps between lines of the journal.
+        validate_every: Steps between validations.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    seed: int = 0
+    steps: int = 20_000
+    learning_rate: float = 4e-3
+    warmup_steps: int = 300
+    weight_decay: float = 0.01
+    clip_norm: float = 5.0
+    ema_decay: float = 0.999
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    log_every: int = 50
+    validate_every: int = 1000
+    checkpoint_every: int = 500
+
+    def __post_init__(self) -> None:
+        counts = (self.steps, self.log_every, self.validate_every, self.checkpoint_every)
+        if min(counts) < 1 or self.warmup_steps < 0 or self.seed < 0:
+            raise ValueError(f"steps and intervals must be at least 1, warmup_steps and seed at least 0, got {self}")
+        if self.learning_rate <= 0 or self.clip_norm <= 0 or self.weight_decay < 0 or not 0 <= self.ema_decay < 1:
+            raise ValueError(
+                f"learning_rate and clip_norm must be above 0, weight_decay at least 0, ema_decay in [0, 1), got {self}"
+            )
+
+
+class TrainingRun:
+    """Network, its average, optimiser, progress and the best report so far; arguments as in ``training.fit``."""
+
+    def __init__(
+        self,
+        network: CenterNet,
+        codec: Codec,
+        criterion: CenterLoss,
+        config: TrainingConfig,
+        directory: Path,
+        device: torch.device,
+        settings: dict[str, Any],
+    ) -> None:
+        self.network = network.to(device, memory_format=torch.channels_last).train()
+        self.codec, self.criterion, self.config = codec, criterion, config
+        self.directory, self.device, self.settings = directory, device, settings
+        self.average = AveragedModel(
+            self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
+        )
+        self.optimizer = torch.optim.AdamW(_parameter_groups(network, config.weight_decay), lr=config.learning_rate)
+        self.step = 0
+        self.best: dict[str, Any] = {}
+
+    def start(self, *, resume: bool) -> None:
+        """Makes the folder, or takes the state from its checkpoint; errors as in ``training.fit``."""
+        path = self.directory / "checkpoint.pt"
+        if resume:
+            state = load_checkpoint(path, settings=self.settings)
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.best = state["step"], state["best"]
+        elif path.exists():
+            raise ValueError(f"{self.directory} already holds a run; continue it with resume, or name another folder")
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    def checkpoint(self) -> None:
+        """Writes all that ``start`` needs to go on from here."""
+        state = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "settings": self.settings,
+        }
+        save_checkpoint(self.directory / "checkpoint.pt", state)
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then a cosine to zero."""
+        config = self.config
+        if self.step < config.warmup_steps:
+            return config.learning_rate * (self.step + 1) / config.warmup_steps
+        done = (self.step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+        return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+    def train_step(self, batch: Batch) -> LossTerms:
+        """One optimiser step.
+
+        Raises:
+            FloatingPointError: If the loss is not finite; the weights are untouched.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        images, boxes, present = (tensor.to(self.device) for tensor in batch)
+        target = self.codec.encode(boxes, present, images.shape[-2:])
+        with _autocast(self.device, self.config.precision):
+            prediction = self.network(images.to(memory_format=torch.channels_last))
+        terms = self.criterion(prediction, target)
+        if not torch.isfinite(terms.total):
+            raise FloatingPointError(
+                f"the loss of step {self.step} is {float(terms.total)}; lower learning_rate or clip_norm "
+                "and resume from the last checkpoint"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        terms.total.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return LossTerms(*(term.detach() for term in terms))
+
+    def validate(self, validation: Sequence[tuple[NDArray, RotatedBox | None]], journal: Journal) -> None:
+        """Scores the averaged weights at their best threshold, and keeps them if they are the best so far."""
+        detector = Detector(self.average.module, self.codec, threshold=0.0)
+        outcomes = collect(detector, validation, progress=True)
+        detector.threshold = choose_threshold(outcomes)
+        report = summarise(outcomes.above(detector.threshold))
+        detector.report = {"step": self.step, "validation": report.to_dict(), "settings": self.settings}
+        journal.log_validation(self.step, report, detector, [image for image, _ in validation[:8]])
+        detector.save(self.directory / "last.safetensors")
+        if report.ap > self.best.get("ap", -1.0):
+            self.best = {"ap": report.ap, "step": self.step, "report": report.to_dict()}
+            detector.save(self.directory / "best.safetensors")
+
+
+def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay the kernels alone: biases and normalisation have no scale to be held down."""
+    kernels = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _autocast(device: torch.device, precision: str) -> torch.autocast | nullcontext:
+    if precision == "bfloat16" or (precision == "auto" and _fast_bfloat16(device)):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16; elsewhere emulation makes it slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

@@ -1,0 +1,128 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from centerdet import Codec, CodecConfig, RotatedBox, score_iou
+from centerdet.box import yaw_error
+from centerdet.maps import Prediction
+from centerdet.scenes import ScenesConfig
+from centerdet.scene_batches import draw_batch
+
+SIZE = (200, 200)
+
+
+def perfect(target):
+    """What a network would say that has learned its target to the letter."""
+    heatmap = target.heatmap.clamp(1e-6, 1 - 1e-6)
+    return Prediction(center=heatmap.logit(), size=target.size, yaw=target.yaw, offset=target.offset)
+
+
+def as_tensors(*boxes):
+    return torch.tensor(np.array([box.to_array() for box in boxes])), torch.ones(len(boxes), dtype=torch.bool)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4, 8])
+def test_decode_returns_every_box_that_the_generator_makes(stride):
+    random = np.random.Generator(np.random.SFC64(0))
+    boxes = draw_batch(random, 2000, scenes=ScenesConfig(ship_probability=1.0)).boxes.double()
+    codec = Codec(stride=stride)
+    there = torch.ones(100, dtype=torch.bool)
+    found = torch.cat([codec.decode(perfect(codec.encode(part, there, SIZE)))[0] for part in boxes.split(100)])
+    assert (found - boxes)[:, [0, 1, 3, 4]].abs().max() < 0.05  # px
+    assert yaw_error(found[:, 2], boxes[:, 2]).max() < 0.01  # rad
+
+
+def test_fractional_centres_and_uneven_images_come_back():
+    random = np.random.default_rng(0)
+    for height, width in [(64, 64), (65, 131), (203, 70)]:
+        boxes = [
+            RotatedBox(random.uniform(0, width - 1), random.uniform(0, height - 1), yaw, 20, 31)
+            for yaw in random.uniform(-3.1, 3.1, 50)
+        ]
+        codec = Codec()
+        found, scores = codec.decode(perfect(codec.encode(*as_tensors(*boxes), (height, width))))
+        np.testing.assert_allclose(found, [box.to_array() for box in boxes], atol=0.01)
+        assert (scores > 0.999).all()
+
+
+def test_the_truth_scores_1():
+    box = RotatedBox(31.25, 77.5, 2.0, 20, 30)
+    codec = Codec()
+    found, _ = codec.decode(perfect(codec.encode(*as_tensors(box), SIZE)))
+    assert score_iou(found[0], box.to_array()) == pytest.approx(1, abs=1e-4)
+
+
+def test_encode_puts_the_peak_in_the_centres_cell():
+    codec = Codec(stride=4)
+    target = codec.encode(*as_tensors(RotatedBox(41.5, 85.5, 0.3, 20, 30), RotatedBox(43.6, 85.5, 0.3, 20, 30)), SIZE)
+    assert target.heatmap.shape == (2, 1, 50, 50)
+    # Cell 10 covers pixels 40..43, its centre is 41.5; 43.6 is nearer to the centre of cell 11 (pixels 44..47).
+    assert target.mask.nonzero().tolist() == [[0, 0, 21, 10], [1, 0, 21, 11]]
+    assert target.heatmap[target.mask].tolist() == [1.0, 1.0]
+    assert target.offset[0, :, 21, 10].tolist() == [0, 0]
+    assert target.offset[0, :, 20, 12].tolist() == [-2, 1]
+
+
+def test_the_gaussian_is_the_one_of_the_docstring():
+    config = CodecConfig(sigma_ratio=0.1, min_sigma=0.1)
+    target = Codec(stride=2, config=config).encode(*as_tensors(RotatedBox(50.5, 60.5, 0, 30, 40)), SIZE)
+    sigma = 0.1 * math.sqrt(30 * 40)  # px
+    # Cell [31, 28] has its centre at (56.5, 62.5), 6 px right of and 2 px below the box's.
+    assert target.heatmap[0, 0, 31, 28] == pytest.approx(math.exp(-(6**2 + 2**2) / (2 * sigma**2)), rel=1e-5)
+
+
+def test_small_objects_keep_a_gaussian_of_the_smallest_width():
+    target = Codec().encode(*as_tensors(RotatedBox(41.5, 41.5, 0, 1, 1)), SIZE)
+    assert target.heatmap[0, 0, 10, 11] == pytest.approx(math.exp(-1 / (2 * 0.6**2)), rel=1e-5)
+
+
+def test_maps_hold_what_their_docstring_says():
+    target = Codec(config=CodecConfig(size_unit=10)).encode(*as_tensors(RotatedBox(50, 60, 0.5, 20, 30)), SIZE)
+    assert (target.size[0, 0] == 2).all()
+    assert (target.size[0, 1] == 3).all()
+    assert target.yaw[0, :, 3, 3].tolist() == pytest.approx([math.sin(0.5), math.cos(0.5)])
+
+
+def test_an_image_without_an_object_has_an_empty_target():
+    boxes = torch.zeros(2, 5)
+    target = Codec().encode(boxes, torch.zeros(2, dtype=torch.bool), SIZE)
+    assert not target.heatmap.any()
+    assert not target.mask.any()
+    assert all(torch.isfinite(part).all() for part in target)
+
+
+def test_decode_averages_by_the_heatmaps_weight():
+    center = torch.full((1, 1, 8, 8), -20.0)
+    center[0, 0, 4, 3], center[0, 0, 4, 4] = torch.tensor([0.75, 0.25]).logit()
+    size = torch.ones(1, 2, 8, 8)
+    size[0, :, 4, 4] = 2.0
+    zero = torch.zeros(1, 2, 8, 8)
+    yaw = zero.clone()
+    yaw[:, 0] = 1.0
+    boxes, scores = Codec(stride=4).decode(Prediction(center=center, size=size, yaw=yaw, offset=zero))
+    # x: cells 3 and 4 have their centres at 13.5 and 17.5; size: 32 and 64 px
+    assert boxes[0].tolist() == pytest.approx([14.5, 17.5, math.pi / 2, 40, 40], abs=1e-4)
+    assert scores[0] == pytest.approx(0.75)
+
+
+def test_decode_ignores_far_cells_and_the_outside_of_the_map():
+    center = torch.full((1, 1, 8, 8), -20.0)
+    center[0, 0, 0, 7] = 3.0
+    center[0, 0, 5, 5] = 2.9
+    maps = torch.zeros(1, 2, 8, 8)
+    boxes, _ = Codec().decode(Prediction(center=center, size=maps + 1, yaw=maps + 1, offset=maps))
+    assert boxes[0].tolist() == pytest.approx([29.5, 1.5, math.pi / 4, 32, 32], abs=1e-4)
+
+
+def test_decode_never_gives_a_box_without_extent():
+    maps = torch.zeros(1, 2, 8, 8)
+    boxes, _ = Codec().decode(Prediction(center=maps[:, :1], size=maps - 1, yaw=maps, offset=maps))
+    assert (boxes[0, 3:] >= 1).all()
+
+
+@pytest.mark.parametrize("arguments", [{"window": 2}, {"window": -1}, {"size_unit": 0}, {"sigma_ratio": -1.0}])
+def test_impossible_settings_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be"):
+        CodecConfig(**arguments)

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from centerdet.config import Config, parse_config, read_config
+from centerdet.scene_batches import Phase
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configs_are_valid_and_come_back_from_their_own_values(path):
+    config = read_config(path)
+    assert parse_config(config.to_dict()) == config
+    assert parse_config(yaml.safe_load(yaml.safe_dump(config.to_dict()))) == config
+
+
+def test_the_shipped_configs_are_there():
+    assert {"default", "quick", "smoke"} <= {path.stem for path in CONFIGS}
+
+
+def test_an_empty_file_means_the_defaults(tmp_path):
+    (tmp_path / "empty.yaml").write_text("")
+    assert read_config(tmp_path / "empty.yaml") == Config()
+
+
+def test_lists_become_tuples_and_whole_numbers_floats():
+    config = parse_config({"network": {"widths": [8], "blocks": [1]}, "curriculum": {"phases": [{"until": 1}]}})
+    assert config.network.widths == (8,)
+    assert config.curriculum.phases == (Phase(until=1.0),)
+    assert isinstance(config.curriculum.phases[0].until, float)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"netwrk": {}}, "unknown key 'netwrk'; did you mean 'network'"),
+        ({"network": {"width": [1]}}, "unknown key 'network.width'; did you mean 'widths'"),
+        ({"training": {"zzz": 1}}, "unknown key 'training.zzz'; known are seed, steps"),
+        ({"curriculum": {"phases": [{"untill": 1.0}]}}, "unknown key 'curriculum.phases.0.untill'; did you mean 'until'"),
+        ({"curriculum": {"phases": [7]}}, "curriculum.phases.0 must hold 'key: value' lines, got 7"),
+        ({"network": None}, "network must hold 'key: value' lines, got None"),
+        ([], "the file must hold 'key: value' lines"),
+        ({"training": {"steps": "100"}}, "training.steps: .*valid integer, got '100'"),
+        ({"training": {"steps": True}}, "training.steps: .*valid integer, got True"),
+        ({"training": {"steps": 1.5}}, "training.steps: .*integer"),
+        ({"training": {"learning_rate": "1e-3"}}, "training.learning_rate: .*number, got '1e-3'"),
+        ({"training": {"learning_rate": float("nan")}}, "only finite numbers"),
+        ({"training": {"precision": "fp8"}}, "training.precision: .*'bfloat16', got 'fp8'"),
+        ({"training": {"steps": 0}}, "training: steps and intervals must be at least 1"),
+        ({"training": {"learning_rate": 0}}, "training: learning_rate and clip_norm must be above 0"),
+        ({"network": {"widths": "many"}}, "network.widths: .*array, got 'many'"),
+        ({"validation": {"scenes": 0}}, "validation needs scenes >= 1"),
+        ({"scenes": {"image_size": 100}}, "image_size must be at least 200"),
+        ({"training": {"seed": object()}}, "only finite numbers"),
+    ],
+)
+def test_everything_else_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        parse_config(values)
+
+
+def test_unreadable_files_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot read config .*missing.yaml"):
+        read_config(tmp_path / "missing.yaml")
+    for name, content in {"broken": b"a: [1", "binary": b"\xff\xfe\x00", "code": b"!!python/object/apply:os.abort []"}.items():
+        path = tmp_path / f"{name}.yaml"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"cannot read config .*{name}.yaml"):
+            read_config(path)
+    (tmp_path / "typo.yaml").write_text("loss: {alfa: 2.0}")
+    with pytest.raises(ValueError, match=r"config .*typo.yaml: unknown key 'loss.alfa'; did you mean 'alpha'"):
+        read_config(tmp_path / "typo.yaml")

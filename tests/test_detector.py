@@ -1,0 +1,155 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import centerdet
+from centerdet import CenterNet, Codec, CodecConfig, Detector, NetworkConfig
+
+SIZES = [(64, 64), (200, 200), (64, 64), (131, 77), (200, 200), (64, 64)]
+
+
+@pytest.fixture
+def detector():
+    torch.manual_seed(0)
+    network = CenterNet(NetworkConfig(widths=(8, 8), blocks=(1, 1)))
+    return Detector(network, Codec(config=CodecConfig(size_unit=20)), threshold=0.0, report={"step": 3})
+
+
+def images(seed=0, dtype=np.float32):
+    random = np.random.default_rng(seed)
+    return [random.random(size).astype(dtype) for size in SIZES]
+
+
+def test_a_detection_is_a_box_and_a_score(detector):
+    found = detector(images()[1])
+    assert isinstance(found, centerdet.Detection)
+    assert isinstance(found.box, centerdet.RotatedBox)
+    assert found.box.corners().shape == (4, 2)
+    assert 0 <= found.score <= 1
+    assert detector.detect(images()[1]) == found
+
+
+def test_below_the_threshold_there_is_nothing(detector):
+    detector.threshold = 0.9
+    assert detector(images()[0]) is None
+    assert detector.detect_batch(images()) == [None] * len(SIZES)
+
+
+def test_batches_of_mixed_sizes_keep_their_order(detector):
+    together = detector.detect_batch(images(), batch_size=2)
+    for image, found in zip(images(), together, strict=True):
+        alone = detector.detect(image)
+        np.testing.assert_allclose(found.box.to_array(), alone.box.to_array(), atol=1e-4)
+        assert found.score == pytest.approx(alone.score, abs=1e-6)
+    assert detector.detect_batch([]) == []
+    assert len(detector.detect_batch(np.zeros((3, 64, 64)))) == 3
+
+
+def test_the_heatmap_is_aligned_with_the_image(detector):
+    with torch.no_grad():
+        for module in (detector.network.center,):
+            module.weight.zero_()
+    image = np.zeros((90, 131))
+    heatmap = detector.heatmap(image)
+    assert heatmap.shape == image.shape
+    np.testing.assert_allclose(heatmap, 0.01, rtol=1e-4)  # the prior
+    logits = torch.full((1, 1, 23, 33), -10.0)
+    logits[0, 0, 5, 7] = 10.0
+    maps = torch.zeros(1, 2, 23, 33)
+    detector.network.forward = lambda _: centerdet.Prediction(center=logits, size=maps, yaw=maps, offset=maps)
+    heatmap = detector.heatmap(image)
+    weights = heatmap - heatmap.min()
+    ys, xs = np.mgrid[:90, :131]
+    # Cell [5, 7] covers rows 20..23 and columns 28..31.
+    assert (weights * ys).sum() / weights.sum() == pytest.approx(21.5, abs=1e-3)
+    assert (weights * xs).sum() / weights.sum() == pytest.approx(29.5, abs=1e-3)
+
+
+def test_a_saved_detector_comes_back_whole(detector, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    detector.threshold = 0.005
+    detector.save(path)
+    loaded = centerdet.load(path)
+    assert loaded.threshold == 0.005
+    assert loaded.report == {"step": 3}
+    assert loaded.network.config == detector.network.config
+    assert loaded.codec.config == detector.codec.config
+    assert loaded.detect_batch(images()) == detector.detect_batch(images())
+    assert [file.name for file in tmp_path.iterdir()] == ["weights.safetensors"]
+    assert centerdet.load(path, threshold=0.7).threshold == 0.7
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_a_threshold_outside_0_to_1_is_refused(detector, threshold, tmp_path):
+    with pytest.raises(ValueError, match=r"threshold must lie in \[0, 1\]"):
+        detector.threshold = threshold
+    detector.save(tmp_path / "w")
+    with pytest.raises(ValueError, match=r"threshold must lie in \[0, 1\]"):
+        centerdet.load(tmp_path / "w", threshold=threshold)
+
+
+def test_a_bad_image_is_named(detector):
+    with pytest.raises(ValueError, match="image 1: .*NaN"):
+        detector.detect_batch([np.zeros((64, 64)), np.full((64, 64), np.nan)])
+    with pytest.raises(ValueError, match="2 dimensions"):
+        detector.heatmap(np.zeros((64, 64, 3)))
+
+
+def metadata(**changes):
+    detector = {"widths": [8], "blocks": [1]}
+    facts = {"network": detector, "codec": {}, "threshold": 0.5, "report": {}, **changes}
+    return {"format": "centerdet weights 1"} | {key: json.dumps(value) for key, value in facts.items()}
+
+
+def parameters(**config):
+    return CenterNet(NetworkConfig(**{"widths": (8,), "blocks": (1,), **config})).state_dict()
+
+
+@pytest.mark.parametrize(
+    ("tensors", "header", "message"),
+    [
+        (parameters(), None, "format is None"),
+        (parameters(), {**metadata(), "format": "centerdet weights 0"}, "format is 'centerdet weights 0'"),
+        (parameters(widths=(16,)), metadata(), "size mismatch"),
+        (parameters(widths=(8, 8), blocks=(1, 1)), metadata(), "Unexpected key"),
+        ({"x": torch.zeros(1)}, metadata(), "Missing key"),
+        (parameters(), metadata(network={"wdths": [8]}), "wdths"),
+        (parameters(), metadata(network={"widths": "many", "blocks": [1]}), "do not fit"),
+        (parameters(), metadata(threshold=2), "threshold"),
+        (parameters(), metadata(threshold="high"), "do not fit"),
+        (parameters(), {**metadata(), "network": "{"}, "do not fit"),
+        (parameters(), {key: value for key, value in metadata().items() if key != "codec"}, "codec"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(tensors, header, message, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file(tensors, path, header)
+    with pytest.raises(ValueError, match=f"cannot load weights .*weights.safetensors.*{message}"):
+        centerdet.load(path)
+
+
+def test_files_that_are_no_weights_are_refused(detector, tmp_path):
+    with pytest.raises(ValueError, match="there is no such file"):
+        centerdet.load(tmp_path / "missing")
+    with pytest.raises(ValueError, match="cannot load weights"):
+        centerdet.load(tmp_path)
+    detector.save(tmp_path / "whole")
+    content = (tmp_path / "whole").read_bytes()
+    for damaged in (b"", content[:100], content[:-1], b"\x80\x04" + content, b"hello" * 100):
+        (tmp_path / "damaged").write_bytes(damaged)
+        with pytest.raises(ValueError, match="not a whole safetensors file"):
+            centerdet.load(tmp_path / "damaged")
+
+
+def test_a_failed_save_leaves_the_old_file(detector, tmp_path, monkeypatch):
+    path = tmp_path / "weights"
+    detector.save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        detector.save(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["weights"]

@@ -1,0 +1,128 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from centerdet import Detection, RotatedBox, evaluate, score_iou
+from centerdet.metrics import collect
+from centerdet.report import choose_threshold, summarise, wilson_interval
+
+NO_BOX = np.full(5, np.nan)
+BOX = RotatedBox(50, 60, 0.4, 20, 30)
+IMAGE = np.zeros((64, 64))
+
+
+def moved(dx, yaw=0.0):
+    return RotatedBox(BOX.x + dx, BOX.y, BOX.yaw + yaw, BOX.width, BOX.height)
+
+
+def test_score_iou_is_the_references_on_400_pairs():
+    pairs = np.load(Path(__file__).parent / "data" / "iou_pairs.npz")
+    for pred, true, expected in zip(pairs["pred"], pairs["true"], pairs["iou"], strict=True):
+        score = score_iou(pred, true)
+        if np.isnan(expected):
+            assert score is None
+        else:
+            assert isinstance(score, float)
+            assert abs(score - expected) < 1e-9
+
+
+@pytest.mark.parametrize("bad", [[1, 2, 3], [1, 2, 3, 4, math.nan], [1, 2, math.inf, 4, 5], [[1, 2, 3, 4, 5]]])
+def test_score_iou_refuses_what_is_no_box(bad):
+    with pytest.raises(ValueError, match="five finite numbers"):
+        score_iou(bad, NO_BOX)
+    with pytest.raises(ValueError, match="five finite numbers"):
+        score_iou(NO_BOX, bad)
+
+
+def test_report_counts_every_kind_of_sample():
+    answers = [
+        (Detection(BOX, 0.9), BOX),  # right
+        (Detection(moved(0, yaw=math.pi), 0.8), BOX),  # right but for the heading
+        (Detection(moved(6), 0.7), BOX),  # misplaced
+        (None, BOX),  # missed
+        (Detection(BOX, 0.6), None),  # false alarm
+        (None, None),  # not scored
+    ]
+    remaining = iter(answers)
+    report = evaluate(lambda _: next(remaining)[0], [(IMAGE, truth) for _, truth in answers])
+    expected = [score_iou(found.box.to_array(), truth.to_array()) for found, truth in answers[:3]]
+    assert (report.samples, report.scored) == (6, 5)
+    assert (report.false_alarms, report.misses) == (1, 1)
+    assert report.ap == pytest.approx(2 / 5)
+    assert report.mean_iou == pytest.approx(np.mean(expected))
+    assert report.heading == pytest.approx(2 / 3)
+    assert report.presence == pytest.approx(4 / 6)
+    assert report.ap_by_iou["0.50"] == pytest.approx(3 / 5)
+    assert report.ap_by_iou["0.95"] == pytest.approx(2 / 5)
+    assert report.ap_mean == pytest.approx(np.mean(list(report.ap_by_iou.values())))
+    assert list(report.ap_by_iou) == ["0.50", "0.55", "0.60", "0.65", "0.70", "0.75", "0.80", "0.85", "0.90", "0.95"]
+    assert report.ap_low < report.ap < report.ap_high
+    assert "AP@0.7                0.4000" in str(report)
+
+
+def test_ap_is_the_mean_of_the_official_score():
+    random = np.random.default_rng(0)
+    truths = [None if random.random() < 0.2 else moved(random.uniform(0, 20)) for _ in range(200)]
+    answers = [None if random.random() < 0.2 else moved(random.uniform(0, 20)) for _ in range(200)]
+    remaining = iter(answers)
+    report = evaluate(lambda _: next(remaining), [(IMAGE, truth) for truth in truths])
+
+    def array(box):
+        return NO_BOX if box is None else box.to_array()
+
+    scores = [score_iou(array(answer), array(truth)) for answer, truth in zip(answers, truths, strict=True)]
+    assert report.ap == pytest.approx(np.mean([score > 0.7 for score in scores if score is not None]))
+
+
+def test_detectors_and_labels_of_every_kind_are_taken():
+    class Batched:
+        def __call__(self, image):
+            raise AssertionError("detect_batch is there")
+
+        def detect_batch(self, images):
+            assert len(images) <= 2
+            return [Detection(BOX, 0.5)] * len(images)
+
+    scenes = [(IMAGE, BOX), (IMAGE, BOX.to_array()), (IMAGE, BOX.to_array().tolist())]
+    for detector in (Batched(), lambda _: BOX, lambda _: BOX.to_array(), lambda _: tuple(BOX.to_array())):
+        assert evaluate(detector, iter(scenes), batch_size=2).ap == 1
+    for nothing in (None, NO_BOX):
+        report = evaluate(lambda _, nothing=nothing: nothing, [(IMAGE, None), (IMAGE, NO_BOX)])
+        assert (report.scored, report.ap, report.presence) == (0, 0, 1)
+
+
+def test_no_scenes_at_all_is_an_error():
+    with pytest.raises(ValueError, match="at least one scene"):
+        evaluate(lambda _: None, [])
+
+
+def test_a_threshold_takes_detections_back():
+    scored = iter([Detection(BOX, 0.9), Detection(BOX, 0.4), Detection(BOX, 0.3), None])
+    outcomes = collect(lambda _: next(scored), [(IMAGE, BOX), (IMAGE, BOX), (IMAGE, None), (IMAGE, None)])
+    report = summarise(outcomes.above(0.35))
+    assert (report.ap, report.false_alarms, report.misses) == (1, 0, 0)
+    report = summarise(outcomes.above(0.5))
+    assert (report.ap, report.false_alarms, report.misses) == (0.5, 0, 1)
+    assert summarise(outcomes.above(0)).false_alarms == 1
+
+
+def test_the_chosen_threshold_has_the_best_score():
+    random = np.random.default_rng(1)
+    truths = [BOX if random.random() < 0.8 else None for _ in range(300)]
+    answers = iter(
+        Detection(moved(random.uniform(0, 6)), random.beta(5, 2) if truth else random.beta(2, 5)) for truth in truths
+    )
+    outcomes = collect(lambda _: next(answers), [(IMAGE, truth) for truth in truths])
+    threshold = choose_threshold(outcomes)
+    best = summarise(outcomes.above(threshold)).ap
+    assert 0 < threshold < 1
+    assert best >= max(summarise(outcomes.above(other)).ap for other in np.linspace(0.02, 0.98, 97))
+    assert best > summarise(outcomes.above(0)).ap
+
+
+def test_wilson_interval_is_the_published_one():
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe (1998), table I, method 3
+    assert wilson_interval(0, 20) == pytest.approx((0, 0.1611), abs=1e-4)
+    assert wilson_interval(0, 0) == (0, 1)

@@ -1,0 +1,82 @@
+import math
+
+import pytest
+import torch
+
+from centerdet import CenterNet, NetworkConfig
+
+SMALL = NetworkConfig(widths=(8, 12), blocks=(1, 1))
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (200, 200), (65, 131), (97, 64)])
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_every_image_size_has_a_map_of_its_own(height, width, stride):
+    config = NetworkConfig(widths=(8, 12), blocks=(1, 1), stride=stride)
+    prediction = CenterNet(config).eval()(torch.rand(2, 1, height, width))
+    cells = (math.ceil(height / stride), math.ceil(width / stride))
+    assert [tuple(part.shape) for part in prediction] == [(2, channels, *cells) for channels in (1, 2, 2, 2)]
+
+
+@pytest.mark.parametrize("prior", [0.01, 0.1])
+def test_a_fresh_heatmap_is_near_its_prior(prior):
+    torch.manual_seed(0)
+    network = CenterNet(NetworkConfig(prior=prior)).eval()
+    with torch.inference_mode():
+        heatmap = network(torch.rand(4, 1, 200, 200)).center.sigmoid()
+    assert heatmap.mean().item() == pytest.approx(prior, rel=0.2)
+    assert heatmap.max() < 3 * prior
+
+
+def test_the_default_network_has_less_than_a_million_parameters():
+    assert sum(parameter.numel() for parameter in CenterNet().parameters()) < 1_000_000
+
+
+def test_an_image_is_seen_the_same_alone_and_in_a_batch():
+    network = CenterNet(SMALL).eval()
+    images = torch.rand(5, 1, 96, 80)
+    with torch.inference_mode():
+        together, alone = network(images), network(images[3:4])
+    for part, single in zip(together, alone, strict=True):
+        torch.testing.assert_close(part[3:4], single, atol=1e-5, rtol=1e-5)
+
+
+def test_the_network_moves_with_its_image():
+    torch.manual_seed(0)
+    network = CenterNet(SMALL).eval()
+    image = torch.full((1, 1, 192, 192), 0.4)
+    image[:, :, 80:112, 80:112] = torch.rand(32, 32)
+    with torch.inference_mode():
+        here, there = network(image).center, network(image.roll((16, 8), (2, 3))).center
+    torch.testing.assert_close(here.roll((4, 2), (2, 3))[..., 8:-8, 8:-8], there[..., 8:-8, 8:-8], atol=1e-5, rtol=0)
+
+
+def test_evidence_is_the_log_likelihood_ratio_below_the_noise_level():
+    network = CenterNet(NetworkConfig(widths=(8,), blocks=(1,), noise_level=0.8))
+    above, ratio = network.evidence(torch.tensor([0.0, 0.2, 0.4, 0.8, 0.81, 1.0]).view(1, 1, 1, -1))[0, :, 0]
+    assert above.tolist() == [0, 0, 0, 0, 1, 1]
+    expected = [-1.5, 0.5 * math.log(0.5), 0, 0.5 * math.log(2), 0, 0]
+    assert ratio.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_without_a_noise_level_the_network_sees_the_pixels():
+    network = CenterNet(NetworkConfig(widths=(8,), blocks=(1,), noise_level=None))
+    image = torch.rand(1, 1, 64, 64)
+    assert network.evidence(image) is image
+    assert network.eval()(image).center.shape == (1, 1, 16, 16)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"stride": 3},
+        {"widths": ()},
+        {"widths": (8, 8), "blocks": (1,)},
+        {"widths": (0, 8), "blocks": (1, 1)},
+        {"prior": 0.0},
+        {"prior": 1.0},
+        {"noise_level": 0.0},
+    ],
+)
+def test_impossible_networks_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"must|need"):
+        NetworkConfig(**arguments)
