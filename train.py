@@ -35,7 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
     config = read_config(options.config)
     directory = options.out or Path("runs") / options.config.stem
     device = pick_device(options.device)
-    if options.threads:
+    if options.threads is not None:
+        if options.threads < 1:
+            raise ValueError(f"--threads must be at least 1, got {options.threads}")
         torch.set_num_threads(options.threads)
     torch.manual_seed(config.training.seed)
     network = centerdet.CenterNet(config.network)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def load_checkpoint(path: Path, *, settings: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"nothing to resume: there is no {path}; start the run without resume")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # a damaged file can make the reader fail in any way
         raise ValueError(f"cannot resume: {path} is damaged or not a checkpoint ({type(error).__name__})") from None
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise ValueError(f"cannot resume: {path} is not a {_FORMAT!r}")

@@ -33,13 +33,17 @@ class Journal:
         if resume_from and self._path.exists():
             kept = [line for line in self._path.read_text().splitlines() if _step(line) <= resume_from]
         write_atomically(self._path, "".join(f"{line}\n" for line in kept).encode())
-        self._board = SummaryWriter(directory / "tensorboard", purge_step=resume_from + 1 if resume_from else None)
+        purge = resume_from + 1 if resume_from else None
+        self._board = SummaryWriter(directory / "tensorboard", purge_step=purge)
+        # Pictures take megabytes: in a folder of their own, the curves stay small enough to be kept and sent around.
+        self._pictures = SummaryWriter(directory / "tensorboard" / "pictures", purge_step=purge)
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._board.close()
+        self._pictures.close()
 
     def log_losses(self, step: int, terms: LossTerms, learning_rate: float) -> None:
         """Records the loss, each of its terms, and the learning rate."""
@@ -54,11 +58,12 @@ class Journal:
         for field, name in _CURVES.items():
             self._board.add_scalar(f"validation/{name}", getattr(report, field), step)
         tiles = [
-            draw_detection(image, found=answer, heatmap=detector.heatmap(image))
+            draw_detection(image, found=answer, heatmap=detector.heatmap(image), scale=1)
             for image, answer in zip(images, detector.detect_batch(images), strict=True)
         ]
-        self._board.add_image("heatmaps", contact_sheet(tiles, columns=4), step, dataformats="HWC")
+        self._pictures.add_image("heatmaps", contact_sheet(tiles), step, dataformats="HWC")
         self._board.flush()
+        self._pictures.flush()
         self._append({"step": step, "validation": report.to_dict(), "threshold": detector.threshold})
 
     def _append(self, entry: dict[str, Any]) -> None:

@@ -143,7 +143,7 @@ class TrainingRun:
         terms = self.criterion(prediction, target)
         if not torch.isfinite(terms.total):
             raise FloatingPointError(
-                f"the loss of step {self.step} is {float(terms.total)}; lower learning_rate or clip_norm "
+                f"the loss of step {self.step} is {terms.total.item()}; lower learning_rate or clip_norm "
                 "and resume from the last checkpoint"
             )
         self.optimizer.zero_grad(set_to_none=True)
@@ -161,7 +161,7 @@ class TrainingRun:
         detector.threshold = choose_threshold(outcomes)
         report = summarise(outcomes.above(detector.threshold))
         detector.report = {"step": self.step, "validation": report.to_dict(), "settings": self.settings}
-        journal.log_validation(self.step, report, detector, [image for image, _ in validation[:8]])
+        journal.log_validation(self.step, report, detector, [image for image, _ in validation[:4]])
         detector.save(self.directory / "last.safetensors")
         if report.ap > self.best.get("ap", -1.0):
             self.best = {"ap": report.ap, "step": self.step, "report": report.to_dict()}

@@ -57,7 +57,12 @@ def official_scenes(seed: int, count: int) -> Iterator[tuple[NDArray[np.float64]
     """The samples of an official evaluation: ``numpy.random.seed(seed)``, then ``count`` default ``make_data()`` calls.
 
     The global stream is left alone: the same stream is drawn from a state of its own.
+
+    Raises:
+        ValueError: When the first sample is asked for, if the seed is not one of numpy's.
     """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must lie in 0..{2**32 - 1}, got {seed}")
     random = np.random.RandomState(seed)
     for _ in range(count):
         yield draw_scene(random)

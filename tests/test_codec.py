@@ -7,8 +7,8 @@ import torch
 from centerdet import Codec, CodecConfig, RotatedBox, score_iou
 from centerdet.box import yaw_error
 from centerdet.maps import Prediction
-from centerdet.scenes import ScenesConfig
 from centerdet.scene_batches import draw_batch
+from centerdet.scenes import ScenesConfig
 
 SIZE = (200, 200)
 

@@ -38,7 +38,10 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"netwrk": {}}, "unknown key 'netwrk'; did you mean 'network'"),
         ({"network": {"width": [1]}}, "unknown key 'network.width'; did you mean 'widths'"),
         ({"training": {"zzz": 1}}, "unknown key 'training.zzz'; known are seed, steps"),
-        ({"curriculum": {"phases": [{"untill": 1.0}]}}, "unknown key 'curriculum.phases.0.untill'; did you mean 'until'"),
+        (
+            {"curriculum": {"phases": [{"untill": 1.0}]}},
+            "unknown key 'curriculum.phases.0.untill'; did you mean 'until'",
+        ),
         ({"curriculum": {"phases": [7]}}, "curriculum.phases.0 must hold 'key: value' lines, got 7"),
         ({"network": None}, "network must hold 'key: value' lines, got None"),
         ([], "the file must hold 'key: value' lines"),
@@ -64,7 +67,11 @@ def test_everything_else_is_refused(values, message):
 def test_unreadable_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="cannot read config .*missing.yaml"):
         read_config(tmp_path / "missing.yaml")
-    for name, content in {"broken": b"a: [1", "binary": b"\xff\xfe\x00", "code": b"!!python/object/apply:os.abort []"}.items():
+    for name, content in {
+        "broken": b"a: [1",
+        "binary": b"\xff\xfe\x00",
+        "code": b"!!python/object/apply:os.abort []",
+    }.items():
         path = tmp_path / f"{name}.yaml"
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f"cannot read config .*{name}.yaml"):

@@ -1,0 +1,91 @@
+"""Imports go one way, importing is cheap and silent, and architecture.txt tells the truth."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import centerdet
+from centerdet.config import read_config
+from tools.write_architecture import describe
+
+ROOT = Path(__file__).parent.parent
+
+# Each module, and the modules of ours that it may import.
+ALLOWED = {
+    "box": set(),
+    "maps": set(),
+    "files": set(),
+    "command": set(),
+    "scenes": {"box"},
+    "scene_batches": {"maps", "scenes"},
+    "images": {"maps"},
+    "codec": {"maps"},
+    "network": {"maps"},
+    "losses": {"maps"},
+    "report": {"box"},
+    "metrics": {"box", "report"},
+    "viz": {"box"},
+    "detector": {"box", "codec", "files", "images", "network"},
+    "checkpoint": {"files"},
+    "journal": {"detector", "files", "losses", "report", "viz"},
+    "run": {
+        *("box", "checkpoint", "codec", "detector", "journal", "losses", "maps", "metrics", "network", "report"),
+    },
+    "training": {"box", "codec", "journal", "losses", "maps", "network", "report", "run"},
+    "config": {"codec", "losses", "network", "run", "scene_batches", "scenes"},
+}
+MODULES = {path.stem: path for path in (ROOT / "centerdet").glob("*.py") if path.stem != "__init__"}
+
+
+def imported(path):
+    """The modules of ours that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are absolute"
+            found |= {node.module} if node.module != "centerdet" else {f"centerdet.{a.name}" for a in node.names}
+    return {name.split(".")[1] if "." in name else name for name in found if name.split(".")[0] == "centerdet"}
+
+
+def test_the_table_names_every_module():
+    assert set(ALLOWED) == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_one_way(module):
+    assert imported(MODULES[module]) <= ALLOWED[module]
+
+
+def test_the_table_has_no_cycle():
+    remaining = dict(ALLOWED)
+    while remaining:
+        ready = [module for module, needs in remaining.items() if not needs & set(remaining)]
+        assert ready, f"these import each other: {set(remaining)}"
+        for module in ready:
+            del remaining[module]
+
+
+def test_importing_and_loading_need_no_opencv_and_print_nothing():
+    code = (
+        "import sys, random, numpy, torch; state = numpy.random.get_state()[1].copy();"
+        "import centerdet; assert (numpy.random.get_state()[1] == state).all();"
+        "heavy = {'cv2', 'albumentations', 'matplotlib.pyplot'} & set(sys.modules); assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_every_public_name_is_there():
+    assert all(hasattr(centerdet, name) for name in centerdet.__all__)
+
+
+def test_architecture_txt_is_the_default_network():
+    network = centerdet.CenterNet(read_config(ROOT / "configs" / "default.yaml").network)
+    text = (ROOT / "architecture.txt").read_text()
+    assert text == describe(network)
+    assert f"{sum(parameter.numel() for parameter in network.parameters()):,} parameters" in text

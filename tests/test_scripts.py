@@ -1,0 +1,150 @@
+"""The scripts at the top level and in tools/, run as a user runs them."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import centerdet
+import main as main_script
+import train as train_script
+from tools import visualize, write_architecture
+
+ROOT = Path(__file__).parent.parent
+SMOKE = ROOT / "configs" / "smoke.yaml"
+
+
+def test_main_prints_and_writes_the_official_score(tmp_path, capsys):
+    path = tmp_path / "report.json"
+    assert main_script.main(["--samples", "60", "--seed", "3", "--json", str(path)]) == 0
+    printed = capsys.readouterr().out
+    facts = json.loads(path.read_text())
+    detector = centerdet.load()
+    np.random.seed(3)
+    scores = []
+    for _ in range(60):
+        image, label = centerdet.make_data()
+        found = detector(image)
+        scores.append(centerdet.score_iou(np.full(5, np.nan) if found is None else found.box.to_array(), label))
+    expected = np.mean([score > 0.7 for score in scores if score is not None])
+    assert facts["ap"] == pytest.approx(expected)
+    assert facts["samples"] == 60
+    assert facts["threshold"] == detector.threshold
+    assert f"AP@0.7                {expected:.4f}" in printed
+    for name in (
+        "95 % interval",
+        "false alarms",
+        "misses",
+        "mean IoU",
+        "AP@[0.50:0.95]",
+        "heading",
+        "images per second",
+    ):
+        assert name in printed
+
+
+def test_main_takes_weights_and_a_threshold(tmp_path, capsys):
+    path = tmp_path / "copy.safetensors"
+    centerdet.load().save(path)
+    assert main_script.main(["--samples", "20", "--weights", str(path), "--threshold", "1"]) == 0
+    assert "AP@0.7                0.0000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        (main_script, ["--weights", "missing.safetensors"], "there is no such file"),
+        (main_script, ["--threshold", "1.5"], r"threshold must lie in \[0, 1\], got 1.5"),
+        (main_script, ["--samples", "0"], "at least one scene"),
+        (main_script, ["--seed", "-1", "--samples", "1"], "seed"),
+        (main_script, ["--device", "abacus"], "cannot use device 'abacus'"),
+        (train_script, ["--config", "missing.yaml"], "cannot read config missing.yaml"),
+        (train_script, ["--config", str(SMOKE), "--out", "/dev/null/x", "--resume"], "nothing to resume"),
+        (train_script, ["--config", str(SMOKE), "--threads", "0"], "threads"),
+        (visualize, ["missing.png"], "cannot read missing.png"),
+        (visualize, ["--count", "0"], "must be at least 1"),
+        (write_architecture, ["--config", "missing.yaml"], "cannot read config"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(script, arguments, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert script.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert re.search(message, captured.err)
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+
+
+def test_train_runs_resumes_and_leaves_weights_that_main_takes(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train_script.main(["--config", str(SMOKE), "--out", str(out), "--device", "cpu"]) == 0
+    assert "best on 12 validation scenes" in capsys.readouterr().out
+    assert train_script.main(["--config", str(SMOKE), "--out", str(out), "--device", "cpu"]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert train_script.main(["--config", str(SMOKE), "--out", str(out), "--device", "cpu", "--resume"]) == 0
+    weights = str(out / "best.safetensors")
+    assert main_script.main(["--samples", "5", "--weights", weights]) == 0
+
+
+def test_visualize_draws_generated_scenes(tmp_path):
+    out = tmp_path / "sheet.png"
+    assert visualize.main(["--seed", "1", "--count", "3", "--columns", "3", "--scale", "1", "--out", str(out)]) == 0
+    sheet = cv2.imread(str(out))
+    assert sheet.shape == (208, 616, 3)
+    assert (sheet[..., 1].astype(int) - sheet[..., 2] > 100).any()  # something green: a true box
+
+
+def test_visualize_draws_image_files(tmp_path):
+    np.random.seed(2)
+    image, _ = centerdet.make_data(has_spaceship=True)
+    cv2.imwrite(str(tmp_path / "eight.png"), (image * 255).astype(np.uint8))
+    cv2.imwrite(str(tmp_path / "sixteen.png"), (image * 65535).astype(np.uint16))
+    np.save(tmp_path / "float.npy", image)
+    files = [str(tmp_path / name) for name in ("eight.png", "sixteen.png", "float.npy")]
+    assert visualize.main([*files, "--out", str(tmp_path / "sheet.png")]) == 0
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape == (2 * 404 + 4, 2 * 404 + 4, 3)
+
+
+def test_visualize_refuses_files_that_are_no_images(tmp_path, capsys):
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "empty.png").write_text("")
+    np.save(tmp_path / "small.npy", np.zeros((10, 10)))
+    for name, message in {"text.png": "cannot read", "empty.png": "cannot read", "small.npy": "at least 64"}.items():
+        assert visualize.main([str(tmp_path / name), "--out", str(tmp_path / "sheet.png")]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.parametrize("script", ["main.py", "train.py", "tools/visualize.py", "tools/write_architecture.py"])
+def test_scripts_explain_themselves_from_any_folder(script, tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / script, "--help"], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert "usage:" in done.stdout
+
+
+def test_an_installed_wheel_finds_its_weights_from_an_empty_folder(tmp_path):
+    """Builds the wheel from a copy of the sources, unpacks it, and loads the shipped weights with nothing else there."""
+    source, wheels, site, empty = (tmp_path / name for name in ("source", "wheels", "site", "empty"))
+    for name in ("centerdet", "weights", "pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        copy = ["cp", "-r", ROOT / name, source / name]
+        source.mkdir(exist_ok=True)
+        subprocess.run(copy, check=True)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", wheels, source]
+    subprocess.run([*pip, *build], check=True)
+    (wheel,) = wheels.glob("centerdet-*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", site, wheel], check=True)
+    empty.mkdir()
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); import centerdet, numpy;"
+        f"assert centerdet.__file__.startswith({str(site)!r}), centerdet.__file__;"
+        "detector = centerdet.load(); print(detector(numpy.zeros((200, 200))), detector.threshold)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=empty, check=True)
+    assert done.stdout.split() == ["None", str(centerdet.load().threshold)]

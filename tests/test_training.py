@@ -1,0 +1,246 @@
+"""The loop: it learns, it stops and goes on exactly, and it loses nothing."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+import centerdet
+from centerdet import Batch, CenterLoss, CenterNet, Codec, NetworkConfig, TrainingConfig, fit
+from centerdet.checkpoint import load_checkpoint
+from centerdet.run import TrainingRun
+from centerdet.scene_batches import CurriculumConfig, Phase, SceneBatches, draw_batch
+from centerdet.scenes import ScenesConfig
+
+TINY = NetworkConfig(widths=(8, 8), blocks=(1, 1))
+CONFIG = TrainingConfig(steps=6, warmup_steps=2, log_every=1, validate_every=3, checkpoint_every=2)
+VALIDATION = [centerdet.Scenes(1_000_000)[index] for index in range(10)]
+
+
+class Source:
+    """Batches of small windows; ``before`` is called with each step's number."""
+
+    def __init__(self, before=lambda step: None):
+        curriculum = CurriculumConfig(batch_size=4, phases=(Phase(window=64),))
+        self.batches, self.before = SceneBatches(0, steps=100, curriculum=curriculum), before
+
+    def __getitem__(self, step):
+        self.before(step)
+        return self.batches[step]
+
+
+def train(directory, *, source=None, config=CONFIG, resume=False, settings=None):
+    torch.manual_seed(0)
+    return fit(
+        CenterNet(TINY),
+        Codec(),
+        CenterLoss(),
+        source or Source(),
+        VALIDATION,
+        config=config,
+        directory=directory,
+        resume=resume,
+        settings=settings,
+    )
+
+
+def entries(directory):
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_speed(lines):
+    for line in lines:
+        line.get("validation", {}).pop("images_per_second", None)
+    return lines
+
+
+def weights(directory):
+    state = load_checkpoint(directory / "checkpoint.pt", settings={})
+    return {**state["network"], **{f"average.{key}": value for key, value in state["average"].items()}}
+
+
+def interrupt_at(step):
+    def interrupt(now):
+        if now == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return Source(interrupt)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("whole")
+    return directory, train(directory)
+
+
+def test_a_run_leaves_detectors_a_checkpoint_and_its_record(whole):
+    directory, report = whole
+    assert {path.name for path in directory.iterdir()} == {
+        "best.safetensors",
+        "last.safetensors",
+        "checkpoint.pt",
+        "metrics.jsonl",
+        "tensorboard",
+    }
+    best = centerdet.load(directory / "best.safetensors")
+    assert best.report["validation"]["ap"] == report.ap
+    assert report.samples == len(VALIDATION)
+    lines = entries(directory)
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in lines if "validation" in line] == [3, 6]
+    assert set(lines[0]["loss"]) == {"total", "center", "size", "yaw", "offset"}
+    assert lines[0]["learning_rate"] == pytest.approx(CONFIG.learning_rate, rel=1e-6)  # warm-up ends with step 2
+
+
+def test_tensorboard_has_every_curve_and_the_heatmaps(whole):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    record = EventAccumulator(str(whole[0] / "tensorboard"))
+    record.Reload()
+    pictures = EventAccumulator(str(whole[0] / "tensorboard" / "pictures"))
+    pictures.Reload()
+    assert set(record.Tags()["scalars"]) == {
+        *(f"loss/{name}" for name in ("total", "center", "size", "yaw", "offset")),
+        *(f"validation/{name}" for name in ("AP@0.7", "AP@[0.50:0.95]", "IoU", "objectness accuracy")),
+        "learning rate",
+    }
+    assert pictures.Tags()["images"] == ["heatmaps"]
+    assert [event.step for event in record.Scalars("loss/total")] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("step", [0, 2, 3])
+def test_a_stopped_run_goes_on_exactly(whole, tmp_path, step):
+    with pytest.raises(KeyboardInterrupt, match=f"stopped after step {step + 1}"):
+        train(tmp_path, source=interrupt_at(step))
+    assert load_checkpoint(tmp_path / "checkpoint.pt", settings={})["step"] == step + 1
+    report = train(tmp_path, resume=True)
+    expected = weights(whole[0])
+    resumed = weights(tmp_path)
+    assert expected.keys() == resumed.keys()
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+    assert without_speed(entries(tmp_path)) == without_speed(entries(whole[0]))
+    assert report.ap == whole[1].ap
+    assert (tmp_path / "best.safetensors").exists()
+
+
+def test_a_crashed_run_goes_on_from_its_last_checkpoint(whole, tmp_path):
+    def crash(step):
+        if step == 5:
+            raise RuntimeError("power failure")
+
+    with pytest.raises(RuntimeError, match="power failure"):
+        train(tmp_path, source=Source(crash))
+    assert load_checkpoint(tmp_path / "checkpoint.pt", settings={})["step"] == 4
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 6, "lo')
+    train(tmp_path, resume=True)
+    assert all(torch.equal(value, weights(tmp_path)[name]) for name, value in weights(whole[0]).items())
+    assert without_speed(entries(tmp_path)) == without_speed(entries(whole[0]))
+
+
+def test_signal_handlers_are_put_back(tmp_path):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    train(tmp_path)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(whole, tmp_path):
+    with pytest.raises(ValueError, match="already holds a run"):
+        train(whole[0])
+    with pytest.raises(ValueError, match="nothing to resume"):
+        train(tmp_path / "new", resume=True)
+    with pytest.raises(ValueError, match="settings differ .* in network"):
+        train(whole[0], resume=True, settings={"network": 1})
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x80\x04.", b"text"])
+def test_damaged_checkpoints_are_refused(content, tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot resume: .*checkpoint.pt"):
+        train(tmp_path, resume=True)
+
+
+def test_a_cut_checkpoint_is_refused(whole, tmp_path):
+    content = (whole[0] / "checkpoint.pt").read_bytes()
+    (tmp_path / "checkpoint.pt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="cannot resume"):
+        train(tmp_path, resume=True)
+
+
+def test_checkpoints_never_execute_code(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    torch.save({"format": "centerdet checkpoint 1", "settings": Hostile()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="cannot resume"):
+        train(tmp_path, resume=True)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    class Broken(Source):
+        def __getitem__(self, step):
+            batch = super().__getitem__(step)
+            return batch._replace(images=batch.images * np.nan) if step == 3 else batch
+
+    with pytest.raises(FloatingPointError, match="the loss of step 3 is nan"):
+        train(tmp_path, source=Broken())
+    assert load_checkpoint(tmp_path / "checkpoint.pt", settings={})["step"] == 2
+
+
+def test_learning_rate_warms_up_and_falls_to_zero(tmp_path):
+    config = TrainingConfig(steps=100, warmup_steps=10, learning_rate=1.0)
+    run = TrainingRun(CenterNet(TINY), Codec(), CenterLoss(), config, tmp_path, torch.device("cpu"), {})
+    rates = []
+    for run.step in range(101):
+        rates.append(run.learning_rate())
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_biases_and_normalisation_are_not_decayed(tmp_path):
+    run = TrainingRun(CenterNet(TINY), Codec(), CenterLoss(), CONFIG, tmp_path, torch.device("cpu"), {})
+    decayed, free = run.optimizer.param_groups
+    assert decayed["weight_decay"] == CONFIG.weight_decay
+    assert all(parameter.ndim == 4 for parameter in decayed["params"])
+    assert free["weight_decay"] == 0
+    assert all(parameter.ndim == 1 for parameter in free["params"])
+
+
+def test_bfloat16_trains(tmp_path):
+    config = TrainingConfig(steps=2, warmup_steps=0, precision="bfloat16")
+    assert train(tmp_path, config=config).samples == len(VALIDATION)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"steps": 0}, {"warmup_steps": -1}, {"learning_rate": 0.0}, {"ema_decay": 1.0}, {"clip_norm": 0.0}, {"seed": -1}],
+)
+def test_impossible_settings_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be|at least"):
+        TrainingConfig(**arguments)
+
+
+def test_four_scenes_can_be_overfitted(tmp_path):
+    torch.manual_seed(0)
+    random = np.random.Generator(np.random.SFC64(3))
+    batch = draw_batch(random, 4, scenes=ScenesConfig(ship_probability=1.0), window=112)
+
+    class Same:
+        def __getitem__(self, step) -> Batch:
+            return batch
+
+    network = CenterNet(NetworkConfig(widths=(32, 32, 32), blocks=(1, 1, 1)))
+    truths = [centerdet.RotatedBox(*box.tolist()) for box in batch.boxes]
+    scenes = [(image.numpy(), truth) for image, truth in zip(batch.images[:, 0], truths, strict=True)]
+    config = TrainingConfig(steps=250, warmup_steps=20, learning_rate=4e-3, ema_decay=0.9, validate_every=250)
+    fit(network, Codec(), CenterLoss(), Same(), scenes, config=config, directory=tmp_path)
+    detector = centerdet.load(tmp_path / "best.safetensors")
+    ious = [centerdet.score_iou(detector(image).box.to_array(), truth.to_array()) for image, truth in scenes]
+    assert min(ious) > 0.9

@@ -1,0 +1,59 @@
+"""The shipped weights do what the README says, on seeds that training never saw."""
+
+import math
+
+import numpy as np
+import pytest
+
+import centerdet
+from centerdet.box import yaw_error
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return centerdet.load()
+
+
+def test_the_shipped_weights_score_well(detector):
+    report = centerdet.evaluate(detector, centerdet.official_scenes(42, 600))
+    assert report.ap > 0.93
+    assert report.heading > 0.97
+    assert report.presence > 0.97
+
+
+def test_the_shipped_weights_have_less_than_a_million_parameters(detector):
+    assert sum(parameter.numel() for parameter in detector.network.parameters()) < 1_000_000
+
+
+def test_their_threshold_and_validation_report_are_stored_with_them(detector):
+    assert 0 < detector.threshold < 1
+    assert detector.report["validation"]["ap"] > 0.93
+    assert detector.report["settings"]["network"]["widths"] == list(detector.network.config.widths)
+
+
+def test_integers_and_floats_of_the_same_picture_give_the_same_box(detector):
+    for image, _ in centerdet.official_scenes(5, 10):
+        answers = [detector(image), detector((image * 65535).round().astype(np.uint16))]
+        assert (answers[0] is None) == (answers[1] is None)
+        if answers[0]:
+            first, second = (answer.box.to_array() for answer in answers)
+            np.testing.assert_allclose(first[[0, 1, 3, 4]], second[[0, 1, 3, 4]], atol=0.5)
+
+
+def test_larger_scenes_work_too(detector):
+    np.random.seed(0)
+    hits = 0
+    for _ in range(20):
+        image, label = centerdet.make_data(has_spaceship=True, image_size=333)
+        found = detector(image)
+        hits += found is not None and centerdet.score_iou(found.box.to_array(), label) > 0.5
+    assert hits >= 17
+
+
+def test_the_heatmap_peaks_at_the_ship(detector):
+    for image, box in centerdet.official_scenes(9, 20):
+        found = detector(image)
+        if box is None or found is None or yaw_error(found.box.yaw, box.yaw) > math.radians(30):
+            continue
+        y, x = np.unravel_index(detector.heatmap(image).argmax(), image.shape)
+        assert np.hypot(x - found.box.x, y - found.box.y) < 8

@@ -1,0 +1,134 @@
+"""Draws the README's figures into docs/: a detection, the maps of one scene, and the curves of a training run."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import torch
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a checkout works without being installed
+
+import centerdet
+from centerdet.command import fail_cleanly
+from centerdet.files import write_atomically
+from centerdet.viz import contact_sheet, draw_detection
+
+
+def draw_scene(detector: centerdet.Detector, seed: int) -> bytes:
+    """A scene without and with what the detector says of it, side by side, as PNG."""
+    image, truth = next(centerdet.official_scenes(seed, 1))
+    tiles = [
+        draw_detection(image, scale=3),
+        draw_detection(image, found=detector(image), truth=truth, heatmap=detector.heatmap(image), scale=3),
+    ]
+    return cv2.imencode(".png", contact_sheet(tiles, columns=2)[..., ::-1])[1].tobytes()
+
+
+def draw_maps(detector: centerdet.Detector, seed: int) -> bytes:
+    """What goes in, what the network should say (top), and what it says (bottom), as PNG."""
+    image, truth = next(centerdet.official_scenes(seed, 1))
+    if truth is None:
+        raise ValueError(f"the scene of seed {seed} has no ship; choose another --seed")
+    pixels = torch.from_numpy(image).float()[None, None]
+    with torch.inference_mode():
+        said = detector.network(pixels)
+        evidence = detector.network.evidence(pixels)[0]
+    boxes = torch.from_numpy(truth.to_array())[None]
+    target = detector.codec.encode(boxes, torch.tensor([True]), image.shape)
+    near = target.heatmap[0, 0] >= 0.05  # box maps mean something near a centre alone
+    said_near = said.center.sigmoid()[0, 0] >= 0.05
+    unit, stride = detector.codec.config.size_unit, detector.codec.stride
+    top = [("image", image, "gray", None), ("centre: target", target.heatmap[0, 0], "magma", (0, 1))]
+    bottom = [("pixel > noise level", evidence[0], "gray", None)]
+    bottom += [("centre: network", said.center.sigmoid()[0, 0], "magma", (0, 1))]
+    for name, wanted, given, cmap, limits in [
+        ("width, px", target.size[0, 0] * unit, said.size[0, 0] * unit, "viridis", (18, 36)),
+        ("height, px", target.size[0, 1] * unit, said.size[0, 1] * unit, "viridis", (20, 60)),
+        ("sin yaw", target.yaw[0, 0], said.yaw[0, 0], "coolwarm", (-1, 1)),
+        ("cos yaw", target.yaw[0, 1], said.yaw[0, 1], "coolwarm", (-1, 1)),
+        ("offset x, px", target.offset[0, 0] * stride, said.offset[0, 0] * stride, "coolwarm", (-8, 8)),
+    ]:
+        top.append((name, np.where(near, wanted, np.nan), cmap, limits))
+        bottom.append((name, np.where(said_near, given, np.nan), cmap, limits))
+    figure, axes = plt.subplots(2, len(top), figsize=(2.1 * len(top), 4.6), layout="constrained")
+    for row, panels in zip(axes, (top, bottom), strict=True):
+        for axis, (name, values, cmap, limits) in zip(row, panels, strict=True):
+            low, high = limits or (None, None)
+            axis.imshow(values, cmap=cmap, vmin=low, vmax=high, interpolation="nearest", extent=(0, 200, 200, 0))
+            axis.set_title(name, fontsize=9)
+            axis.set_xticks([])
+            axis.set_yticks([])
+    axes[0, 2].set_ylabel("target")
+    axes[1, 2].set_ylabel("network")
+    return _png(figure)
+
+
+def draw_curves(metrics: Path, batch_size: int) -> bytes:
+    """Loss terms, AP and IoU, and objectness over the images seen, from a run's ``metrics.jsonl``, as PNG."""
+    entries = [json.loads(line) for line in metrics.read_text().splitlines()]
+    losses = [entry for entry in entries if "loss" in entry]
+    checks = [entry for entry in entries if "validation" in entry]
+    if not losses or not checks:
+        raise ValueError(f"{metrics} has no losses or no validations; let the run go on")
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+    seen = [entry["step"] * batch_size / 1000 for entry in losses]
+    for name in losses[0]["loss"]:
+        axes[0].plot(seen, [entry["loss"][name] for entry in losses], label=name, linewidth=0.8)
+    axes[0].set(title="training loss", yscale="log")
+    seen = [entry["step"] * batch_size / 1000 for entry in checks]
+    for name, label in {"ap": "AP@0.7", "ap_mean": "AP@[0.50:0.95]", "mean_iou": "mean IoU"}.items():
+        axes[1].plot(seen, [entry["validation"][name] for entry in checks], label=label, marker=".")
+    axes[1].axhline(0.91, color="gray", linestyle=":", label="best published AP@0.7")
+    axes[1].set(title="validation: AP and IoU", ylim=(0, 1))
+    for name, label in {"presence": "objectness", "heading": "heading within 30°"}.items():
+        axes[2].plot(seen, [entry["validation"][name] for entry in checks], label=label, marker=".")
+    axes[2].set(title="validation: objectness and heading", ylim=(0.5, 1))
+    for axis in axes:
+        axis.set_xlabel("training images (windows), thousands")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+@fail_cleanly
+def main(arguments: list[str] | None = None) -> None:
+    """Draws all three."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, help="default: the shipped ones")
+    parser.add_argument("--metrics", type=Path, default=ROOT / "docs" / "run" / "metrics.jsonl")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs")
+    parser.add_argument("--seed", type=int, default=4, help="of the scene that is drawn")
+    options = parser.parse_args(arguments)
+    detector = centerdet.load(options.weights)
+    batch_size = detector.report["settings"]["curriculum"]["batch_size"]
+    figures = {
+        "detection.png": draw_scene(detector, options.seed),
+        "maps.png": draw_maps(detector, options.seed),
+        "curves.png": draw_curves(options.metrics, batch_size),
+    }
+    for name, content in figures.items():
+        write_atomically(options.out / name, content)
+    print(f"drawn: {', '.join(str(options.out / name) for name in figures)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
