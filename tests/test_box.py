@@ -72,7 +72,8 @@ def test_iou_is_symmetric_bounded_and_blind_to_half_turns(first, second):
     iou = box_iou(a, b)[0]
     assert 0 <= iou <= 1 + 1e-12
     assert iou == pytest.approx(box_iou(b, a)[0], abs=1e-9)
-    assert iou == pytest.approx(box_iou(a, b + [0, 0, math.pi, 0, 0])[0], abs=1e-9)
+    half_turn = np.array([0, 0, math.pi, 0, 0])
+    assert iou == pytest.approx(box_iou(a, b + half_turn)[0], abs=1e-9)
     assert box_iou(a, a)[0] == pytest.approx(1)
 
 

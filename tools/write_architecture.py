@@ -12,10 +12,10 @@ from torch import nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
-from centerdet import CenterNet  # noqa: E402
-from centerdet.command import fail_cleanly  # noqa: E402
-from centerdet.config import read_config  # noqa: E402
-from centerdet.files import write_atomically  # noqa: E402
+from centerdet import CenterNet
+from centerdet.command import fail_cleanly
+from centerdet.config import read_config
+from centerdet.files import write_atomically
 
 
 def describe(network: CenterNet, *, side: int = 200) -> str:
