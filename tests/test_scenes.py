@@ -96,8 +96,8 @@ def test_scenes_repeat_themselves_and_leave_the_global_stream_alone():
 
 def test_workers_share_a_series_without_repeating_each_other():
     series = [digest(image).digest() for image, _ in islice(Scenes(5), 12)]
-    shares = [[digest(image).digest() for image, _ in islice(Scenes(5, first=k, step=3), 4)] for k in range(3)]
-    assert sorted(sum(shares, [])) == sorted(series)
+    shares = [digest(image).digest() for k in range(3) for image, _ in islice(Scenes(5, first=k, step=3), 4)]
+    assert sorted(shares) == sorted(series)
     assert len(set(series)) == 12
     others = {digest(image).digest() for image, _ in islice(Scenes(6), 12)}
     assert not others & set(series)

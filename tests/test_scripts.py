@@ -129,7 +129,7 @@ def test_scripts_explain_themselves_from_any_folder(script, tmp_path):
 
 
 def test_an_installed_wheel_finds_its_weights_from_an_empty_folder(tmp_path):
-    """Builds the wheel from a copy of the sources, unpacks it, and loads the shipped weights with nothing else there."""
+    """Builds the wheel from a copy of the sources, installs it, loads the shipped weights with nothing else there."""
     source, wheels, site, empty = (tmp_path / name for name in ("source", "wheels", "site", "empty"))
     for name in ("centerdet", "weights", "pyproject.toml", "setup.py", "README.md", "LICENSE"):
         copy = ["cp", "-r", ROOT / name, source / name]
