@@ -52,7 +52,7 @@ class TrainingConfig:
 
     seed: int = 0
     steps: int = 20_000
-    learning_rate: float = 4e-3
+    learning_rate: float = 5e-3
     warmup_steps: int = 300
     weight_decay: float = 0.01
     clip_norm: float = 5.0
