@@ -58,11 +58,14 @@ def main(arguments: list[str] | None = None) -> None:
 def _read(paths: list[Path]) -> Iterator[tuple[NDArray, None]]:
     """Image files as grey arrays, without a known box."""
     for path in paths:
-        if path.suffix.lower() == ".npy":
-            image = np.load(path, allow_pickle=False)
-        else:
-            content = np.fromfile(path, np.uint8)
-            image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if content.size else None
+        try:
+            if path.suffix.lower() == ".npy":
+                image = np.load(path, allow_pickle=False)
+            else:
+                content = np.fromfile(path, np.uint8)
+                image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if content.size else None
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(f"cannot read {path}: {error}") from None
         if image is None:
             raise ValueError(f"cannot read {path}: not an image file that OpenCV knows")
         yield image, None
