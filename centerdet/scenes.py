@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +39,13 @@ def make_data(
 
     Returns:
         The image ``(image_size, image_size)``, indexed [y, x], float64 in [0, 1), and the label
-        ``(x, y, yaw, width, height)``, five NaN without a ship.
+        ``(x, y, yaw, width, height)``, five NaN without a ship. (Only a noise_level above 1 takes pixels above 1.)
 
     Raises:
         ValueError: If an argument is out of range.
     """
     image, box = draw_scene(
-        np.random.mtrand._rand,
+        np.random,
         has_spaceship=has_spaceship,
         noise_level=noise_level,
         no_lines=no_lines,
@@ -69,14 +70,14 @@ def official_scenes(seed: int, count: int) -> Iterator[tuple[NDArray[np.float64]
 
 
 def draw_scene(
-    random: np.random.RandomState,
+    random: np.random.RandomState | ModuleType,
     *,
     has_spaceship: bool | None = None,
     noise_level: float = 0.8,
     no_lines: int = 6,
     image_size: int = 200,
 ) -> tuple[NDArray[np.float64], RotatedBox | None]:
-    """One scene from the given random state; arguments and errors as in ``make_data``."""
+    """One scene from a random state, or from ``numpy.random``'s global one; arguments and errors as in ``make_data``."""
     _check(noise_level=noise_level, no_lines=no_lines, image_size=image_size)
     if has_spaceship is None:
         has_spaceship = random.choice([True, False], p=(0.8, 0.2))
@@ -93,7 +94,7 @@ def draw_scene(
     return np.maximum(np.maximum(noise, lines), ship).T, box
 
 
-def _draw_ship(random: np.random.RandomState, image_size: int) -> tuple[RotatedBox, float]:
+def _draw_ship(random: np.random.RandomState | ModuleType, image_size: int) -> tuple[RotatedBox, float]:
     """Draws a box and its notch, in the order of the official generator."""
     x, y = random.randint(MARGIN, image_size - MARGIN, size=2).tolist()
     yaw = random.rand() * 2 * math.pi
@@ -129,8 +130,8 @@ class ScenesConfig:
 
     def __post_init__(self) -> None:
         _check(noise_level=self.noise_level, no_lines=self.no_lines, image_size=self.image_size)
-        if not 0 <= self.ship_probability <= 1:
-            raise ValueError(f"ship_probability must lie in [0, 1], got {self.ship_probability}")
+        if self.noise_level > 1 or not 0 <= self.ship_probability <= 1:
+            raise ValueError(f"noise_level and ship_probability must lie in [0, 1], got {self}")
 
 
 class Scenes:
@@ -169,8 +170,8 @@ class Scenes:
 
 
 def _check(*, noise_level: float, no_lines: int, image_size: int) -> None:
-    if not 0 <= noise_level <= 1:
-        raise ValueError(f"noise_level must lie in [0, 1], got {noise_level}")
+    if not 0 <= noise_level < math.inf:
+        raise ValueError(f"noise_level must be at least 0 and finite, got {noise_level}")
     if no_lines < 0:
         raise ValueError(f"no_lines must be at least 0, got {no_lines}")
     if image_size < LINE_RANGE:

@@ -34,16 +34,13 @@ def draw_detection(
     Returns:
         RGB ``(H * scale, W * scale, 3)``.
     """
-    import cv2  # only pictures need it
-
     canvas = overlay_heatmap(image, heatmap)
     canvas = np.ascontiguousarray(canvas.repeat(scale, axis=0).repeat(scale, axis=1))
     for box, color in ((truth, TRUE_COLOR), (found.box if found else None, FOUND_COLOR)):
         if box is not None:
             draw_box(canvas, box, color, scale=scale)
     if found is not None:
-        x, y = (found.box.corners().max(axis=0) * scale).clip(12, np.array(canvas.shape[1::-1]) - 40).astype(int)
-        cv2.putText(canvas, f"{found.score:.2f}", (int(x), int(y)), cv2.FONT_HERSHEY_SIMPLEX, 0.45, FOUND_COLOR, 1)
+        _write(canvas, f"{found.score:.2f}", (found.box.corners().max(axis=0) * scale).astype(int), FOUND_COLOR)
     return canvas
 
 
@@ -67,7 +64,7 @@ def draw_box(canvas: NDArray[np.uint8], box: RotatedBox, color: tuple[int, int, 
         color: RGB.
         scale: The enlargement.
     """
-    import cv2
+    import cv2  # only pictures need it
 
     shift = 4  # fractional bits of OpenCV's sub-pixel coordinates
     points = np.vstack([box.corners(), [[box.x, box.y], box.nose()]])
@@ -76,6 +73,18 @@ def draw_box(canvas: NDArray[np.uint8], box: RotatedBox, color: tuple[int, int, 
     center, nose = (tuple(int(value) for value in point) for point in points[4:])
     cv2.line(canvas, center, nose, color, max(1, scale // 2), cv2.LINE_AA, shift)
     cv2.circle(canvas, nose, 2 * scale * 2 ** (shift - 1), color, -1, cv2.LINE_AA, shift)
+
+
+def _write(canvas: NDArray[np.uint8], text: str, corner: NDArray, color: tuple[int, int, int]) -> None:
+    """Writes, in place, with the text's top left at ``corner`` (x, y), moved so that all of it is in the picture."""
+    import cv2
+
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+    (width, height), _ = cv2.getTextSize(text, font, size, 2)
+    x = int(min(max(corner[0], 2), canvas.shape[1] - width - 2))
+    y = int(min(max(corner[1] + height, height + 2), canvas.shape[0] - 4))
+    for ink, thickness in (((0, 0, 0), 3), (color, 1)):  # dark edges keep it readable on noise
+        cv2.putText(canvas, text, (x, y), font, size, ink, thickness, cv2.LINE_AA)
 
 
 def contact_sheet(tiles: Sequence[NDArray[np.uint8]], *, columns: int | None = None, gap: int = 4) -> NDArray[np.uint8]:
