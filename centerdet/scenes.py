@@ -77,7 +77,7 @@ def draw_scene(
     no_lines: int = 6,
     image_size: int = 200,
 ) -> tuple[NDArray[np.float64], RotatedBox | None]:
-    """One scene from a random state, or from ``numpy.random``'s global one; arguments and errors as in ``make_data``."""
+    """One scene from a random state, or from ``numpy.random`` itself; arguments and errors as in ``make_data``."""
     _check(noise_level=noise_level, no_lines=no_lines, image_size=image_size)
     if has_spaceship is None:
         has_spaceship = random.choice([True, False], p=(0.8, 0.2))
