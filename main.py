@@ -12,7 +12,7 @@ from pathlib import Path
 
 import centerdet
 from centerdet.command import fail_cleanly, pick_device
-from centerdet.files import write_atomically
+from centerdet.files import check_folder, write_atomically
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -31,9 +31,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Scores as the command line says."""
     options = parse_arguments(arguments)
+    if options.json:
+        check_folder(options.json)
     detector = centerdet.load(options.weights, threshold=options.threshold, device=pick_device(options.device))
     scenes = centerdet.official_scenes(options.seed, options.samples)
-    report = centerdet.evaluate(detector, scenes, progress=True, total=options.samples)
+    report = centerdet.evaluate(detector, scenes, count=options.samples, progress=True)
     print(report)
     if options.json:
         facts = {"seed": options.seed, "threshold": detector.threshold, **report.to_dict()}

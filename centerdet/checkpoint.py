@@ -20,8 +20,8 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, *, settings: dict[str, Any]) -> dict[str, Any]:
-    """Reads what ``save_checkpoint`` wrote.
+def load_checkpoint(path: Path, *, settings: dict[str, Any] | None) -> dict[str, Any]:
+    """Reads what ``save_checkpoint`` wrote; with ``settings``, only if the run had the same.
 
     Raises:
         ValueError: If it is missing, damaged, or from a run with other settings.
@@ -34,10 +34,20 @@ def load_checkpoint(path: Path, *, settings: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"cannot resume: {path} is damaged or not a checkpoint ({type(error).__name__})") from None
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise ValueError(f"cannot resume: {path} is not a {_FORMAT!r}")
-    if state["settings"] != settings:
-        changed = sorted(key for key in settings if state["settings"].get(key) != settings[key])
+    if settings is not None and (changed := _differences(state.get("settings"), settings)):
         raise ValueError(
-            f"cannot resume: settings differ from the run's in {', '.join(changed) or 'missing parts'}; "
-            "use the same config, or start a new run"
+            f"cannot resume: settings differ from the run's in {', '.join(changed)}; "
+            "use the same config, or start a new run in another folder"
         )
     return state
+
+
+def _differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """Dotted names of what differs between two nested dicts."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return [] if old == new else [where or "everything"]
+    return [
+        name
+        for key in sorted({*old, *new})
+        for name in _differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+    ]

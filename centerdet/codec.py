@@ -12,6 +12,7 @@ Method: Zhou et al., "Objects as Points", arXiv 1904.07850; the averaging around
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -37,10 +38,10 @@ class CodecConfig:
     window: int = 3
 
     def __post_init__(self) -> None:
-        if min(self.size_unit, self.sigma_ratio, self.min_sigma) <= 0:
-            raise ValueError(f"size_unit, sigma_ratio and min_sigma must be above 0, got {self}")
-        if self.window < 1 or self.window % 2 == 0:
-            raise ValueError(f"window must be odd and at least 1, got {self.window}")
+        if not all(0 < value < math.inf for value in (self.size_unit, self.sigma_ratio, self.min_sigma)):
+            raise ValueError(f"size_unit, sigma_ratio and min_sigma must be finite and above 0, got {self}")
+        if self.window not in range(1, 100, 2):
+            raise ValueError(f"window must be odd, from 1 to 99, got {self.window}")
 
 
 class Codec:
@@ -64,7 +65,8 @@ class Codec:
         """
         stride = self.stride
         rows, columns = (-(-side // stride) for side in image_size)
-        x, y, yaw, width, height = boxes.float()[:, :, None, None].unbind(1)  # each (B, 1, 1)
+        boxes = torch.where(present[:, None], boxes.float(), 0.0)  # whatever stands there, NaN too
+        x, y, yaw, width, height = boxes[:, :, None, None].unbind(1)  # each (B, 1, 1)
         cell_x = _cell_centers(columns, stride, boxes.device)  # (w,)
         cell_y = _cell_centers(rows, stride, boxes.device)[:, None]  # (h, 1)
         offset_x, offset_y = torch.broadcast_tensors((x - cell_x) / stride, (y - cell_y) / stride)  # each (B, h, w)

@@ -40,6 +40,7 @@ def pick_device(name: str | None) -> torch.device:
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.zeros((), device=name).device
+        torch.zeros((), device=name).item()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"cannot use device {name!r}: {str(error).splitlines()[0]}") from None
+    return torch.device(name)

@@ -49,6 +49,13 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
+    def __post_init__(self) -> None:
+        if self.network.noise_level is not None and self.scenes.noise_level > self.network.noise_level:
+            raise ValueError(
+                "network.noise_level must be at least scenes.noise_level, what the background never exceeds, "
+                f"got {self.network.noise_level} and {self.scenes.noise_level}"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, as the file holds them."""
         return TypeAdapter(Config).dump_python(self, mode="json")
@@ -61,8 +68,8 @@ def read_config(path: str | Path) -> Config:
         ValueError: If it cannot be read, is not YAML, or a key or value is not allowed; the message names it.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"cannot read config {path}: {' '.join(str(error).split())}") from None
     try:
         return parse_config({} if values is None else values)
@@ -88,7 +95,17 @@ def parse_config(values: Any) -> Config:
         first = error.errors()[0]
         where, message = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
         seen = "" if "got" in message else f", got {first['input']!r}"
-        raise ValueError(f"{where}: {message}{seen}") from None
+        raise ValueError(f"{where}: {message}{seen}".removeprefix(": ")) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, but a key that stands twice in a section is an error (the last one would win in silence)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if double := sorted({str(key) for key in keys if keys.count(key) > 1}):
+            raise yaml.constructor.ConstructorError(None, None, f"key {double[0]!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _refuse_unknown(values: Any, kind: type, where: str) -> None:

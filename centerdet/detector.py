@@ -7,6 +7,7 @@ the threshold and the validation report as JSON. Nothing in it is ever executed.
 from __future__ import annotations
 
 import json
+import numbers
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -39,12 +40,14 @@ class Detector:
         report: What is known of the weights, any JSON object; stored with them.
 
     Raises:
-        ValueError: If the threshold is outside [0, 1].
+        ValueError: If the threshold is outside [0, 1], or the codec is made for another stride.
     """
 
     def __init__(
         self, network: CenterNet, codec: Codec, *, threshold: float = 0.3, report: dict[str, Any] | None = None
     ) -> None:
+        if codec.stride != network.config.stride:
+            raise ValueError(f"codec stride must be the network's, {network.config.stride}, got {codec.stride}")
         self.network = network.eval().to(memory_format=torch.channels_last)
         self.codec = codec
         self.threshold = threshold
@@ -57,8 +60,8 @@ class Detector:
 
     @threshold.setter
     def threshold(self, value: float) -> None:
-        if not 0 <= value <= 1:
-            raise ValueError(f"threshold must lie in [0, 1], got {value}")
+        if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+            raise ValueError(f"threshold must lie in [0, 1], got {value!r}")
         self._threshold = float(value)
 
     def __call__(self, image: ArrayLike) -> Detection | None:
@@ -80,8 +83,10 @@ class Detector:
         """Finds the object in each of many images, of one or of several sizes; as ``detect``, in the same order.
 
         Raises:
-            ValueError: If an image is not as ``detect`` wants it; the message names its index.
+            ValueError: If an image is not as ``detect`` wants it (the message names its index), or batch_size < 1.
         """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         arrays = [self._prepare(image, index) for index, image in enumerate(images)]
         answers: list[Detection | None] = [None] * len(arrays)
         by_shape: dict[tuple[int, ...], list[int]] = {}
@@ -151,22 +156,37 @@ class Detector:
         if metadata.get("format") != _FORMAT:
             raise ValueError(f"cannot load weights {path}: format is {metadata.get('format')!r}, wanted {_FORMAT!r}")
         try:
-            network = CenterNet(_read(NetworkConfig, metadata["network"]))
-            codec = Codec(stride=network.config.stride, config=_read(CodecConfig, metadata["codec"]))
-            network.load_state_dict(tensors)
-            threshold, report = json.loads(metadata["threshold"]), json.loads(metadata["report"])
-            return cls(network.to(device), codec, threshold=threshold, report=report)
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            detector = cls._build(metadata, tensors)
+        except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"cannot load weights {path}: header and parameters do not fit: {reason}") from None
+        detector.network.to(device)
+        return detector
+
+    @classmethod
+    def _build(cls, metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> Detector:
+        facts = {name: json.loads(text) for name, text in metadata.items() if name != "format"}
+        network = CenterNet(NetworkConfig(**_tuples(facts["network"])))
+        for name, parameter in network.state_dict().items():
+            if name in tensors and tensors[name].dtype != parameter.dtype:
+                raise ValueError(f"{name} is {tensors[name].dtype}, wanted {parameter.dtype}")
+            if name in tensors and not torch.isfinite(tensors[name]).all():
+                raise ValueError(f"{name} holds NaN or infinity")
+        network.load_state_dict(tensors)
+        codec = Codec(stride=network.config.stride, config=CodecConfig(**_tuples(facts["codec"])))
+        if not isinstance(codec.config.window, int) or not isinstance(facts["report"], dict):
+            raise ValueError("codec window must be a whole number, report an object")
+        return cls(network, codec, threshold=facts["threshold"], report=facts["report"])
 
 
-def _read(kind: type, text: str) -> Any:
-    values = json.loads(text)
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists where configs have tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-def load(path: str | Path | None = None, *, threshold: float | None = None, device: str = "cpu") -> Detector:
+def load(
+    path: str | Path | None = None, *, threshold: float | None = None, device: torch.device | str = "cpu"
+) -> Detector:
     """Loads a detector from a weights file; without a path, the one shipped with centerdet.
 
     Args:

@@ -6,6 +6,17 @@ import os
 from pathlib import Path
 
 
+def check_folder(path: str | Path) -> None:
+    """Says early, before long work, that a file could not be written.
+
+    Raises:
+        ValueError: If its folder is missing or not writable.
+    """
+    folder = Path(path).resolve().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"cannot write {path}: there is no writable folder {folder}; make it, or name another file")
+
+
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Writes a whole file or nothing: a temporary file beside it, flushed to disk, then renamed over it."""
     path = Path(path)

@@ -22,7 +22,10 @@ def to_unit_range(image: ArrayLike) -> NDArray[np.float32]:
     Raises:
         ValueError: If shape, type or values are others.
     """
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"an image must be convertible to a numpy array: {error}") from None
     if array.ndim != 2:
         raise ValueError(
             f"an image must have 2 dimensions (height, width), got shape {array.shape}; "

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from torch.utils.tensorboard import SummaryWriter
 
 from centerdet.detector import Detector
 from centerdet.files import write_atomically
@@ -28,6 +27,8 @@ class Journal:
     """
 
     def __init__(self, directory: Path, *, resume_from: int = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and needed in training alone
+
         self._path = directory / "metrics.jsonl"
         kept = []
         if resume_from and self._path.exists():

@@ -47,6 +47,10 @@ class LossConfig:
     offset: float = 0.4
     reach: float = 0.05
 
+    def __post_init__(self) -> None:
+        if min(self.alpha, self.beta, self.size, self.yaw, self.offset) < 0 or not 0 < self.reach <= 1:
+            raise ValueError(f"exponents and weights must be at least 0, reach must lie in (0, 1], got {self}")
+
 
 def focal_loss(logits: Tensor, heatmap: Tensor, mask: Tensor, *, alpha: float = 2.0, beta: float = 4.0) -> Tensor:
     """Penalty-reduced focal loss of a heatmap, summed over cells and divided by ``max(1, number of objects)``.

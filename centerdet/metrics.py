@@ -16,9 +16,15 @@ from centerdet.report import Outcomes, Report, summarise
 
 _NO_BOX = np.full(5, np.nan)
 
+Label = RotatedBox | None | ArrayLike
 
-def score_iou(pred: ArrayLike, true: ArrayLike) -> float | None:
-    """The official score of one sample, boxes as ``(x, y, yaw, width, height)`` or five NaN for "no box".
+
+def score_iou(pred: Label, true: Label) -> float | None:
+    """The official score of one sample.
+
+    Args:
+        pred: ``(x, y, yaw, width, height)`` or five NaN for "no box"; a ``RotatedBox`` or ``None`` will do as well.
+        true: The same.
 
     Returns:
         ``None`` if neither has a box, 0 for a false alarm and for a miss, else the IoU of the two rectangles.
@@ -26,23 +32,12 @@ def score_iou(pred: ArrayLike, true: ArrayLike) -> float | None:
     Raises:
         ValueError: If a box is not five numbers, all of them or none of them NaN.
     """
-    found, there = (_has_box(box) for box in (pred, true))
-    if not found and not there:
+    found, there = _as_array(pred), _as_array(true)
+    if np.isnan(found).all() and np.isnan(there).all():
         return None
-    if not found or not there:
+    if np.isnan(found).all() or np.isnan(there).all():
         return 0.0
-    return float(box_iou(np.asarray(pred, dtype=np.float64)[None], np.asarray(true, dtype=np.float64)[None])[0])
-
-
-def _has_box(array: ArrayLike) -> bool:
-    values = np.asarray(array, dtype=np.float64)
-    missing = np.isnan(values)
-    if values.shape != (5,) or missing.any() != missing.all() or np.isinf(values).any():
-        raise ValueError(f"a box is five finite numbers (x, y, yaw, width, height) or five NaN, got {array}")
-    return not missing.any()
-
-
-Label = RotatedBox | None | ArrayLike
+    return float(box_iou(found[None], there[None])[0])
 
 
 def evaluate(
@@ -50,7 +45,7 @@ def evaluate(
     scenes: Iterable[tuple[NDArray, Label]],
     *,
     batch_size: int = 32,
-    total: int | None = None,
+    count: int | None = None,
     progress: bool = False,
 ) -> Report:
     """Scores a detector on labelled images.
@@ -58,15 +53,15 @@ def evaluate(
     Args:
         detector: Anything that takes an image and returns a ``Detection``, a ``RotatedBox``, five numbers, or ``None``
             (or five NaN) for "nothing found". Its method ``detect_batch`` (images -> list), if any, is used instead.
-        scenes: Pairs of image and ``RotatedBox``, five numbers, or ``None`` (or five NaN) for "no object"; finite.
+        scenes: Pairs of image and ``RotatedBox``, five numbers, or ``None`` (or five NaN) for "no object".
         batch_size: Images given to ``detect_batch`` at once.
-        total: Number of scenes, for the progress bar, where ``len(scenes)`` does not tell.
+        count: How many of the scenes to take; needed where they never end. ``None``: all.
         progress: Whether to show a progress bar (on a terminal only).
 
     Raises:
         ValueError: If there is no scene at all.
     """
-    return summarise(collect(detector, scenes, batch_size=batch_size, total=total, progress=progress))
+    return summarise(collect(detector, scenes, batch_size=batch_size, count=count, progress=progress))
 
 
 def collect(
@@ -74,20 +69,24 @@ def collect(
     scenes: Iterable[tuple[NDArray, Label]],
     *,
     batch_size: int = 32,
-    total: int | None = None,
+    count: int | None = None,
     progress: bool = False,
 ) -> Outcomes:
     """Runs a detector over labelled images; arguments as in ``evaluate``."""
     detect: Callable[[Sequence[NDArray]], Sequence[Any]]
     detect = getattr(detector, "detect_batch", None) or (lambda images: [detector(image) for image in images])
     scores, found, truth, seconds = [], [], [], 0.0
-    total = len(scenes) if hasattr(scenes, "__len__") else total
-    iterator = iter(scenes)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    total = count if count is not None or not hasattr(scenes, "__len__") else len(scenes)
+    iterator = islice(iter(scenes), count)
     with tqdm(total=total, unit="image", disable=None if progress else True, leave=False) as bar:
         while chunk := list(islice(iterator, batch_size)):
             start = time.perf_counter()
             answers = detect([image for image, _ in chunk])
             seconds += time.perf_counter() - start
+            if len(answers) != len(chunk):
+                raise ValueError(f"detect_batch must answer each of {len(chunk)} images, got {len(answers)} answers")
             for answer, (_, label) in zip(answers, chunk, strict=True):
                 score, box = (answer.score, answer.box) if isinstance(answer, Detection) else (1.0, answer)
                 found.append(_as_array(box))
@@ -100,11 +99,17 @@ def collect(
 
 
 def _as_array(box: Label) -> NDArray[np.float64]:
+    """Any way to write a box, as ``(5,)``, NaN for "no box"."""
     if box is None:
         return _NO_BOX
-    array = box.to_array() if isinstance(box, RotatedBox) else np.asarray(box, dtype=np.float64)
-    _has_box(array)
-    return array
+    try:
+        values = box.to_array() if isinstance(box, RotatedBox) else np.asarray(box, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.zeros(0)
+    missing = np.isnan(values)
+    if values.shape != (5,) or missing.any() != missing.all() or np.isinf(values).any():
+        raise ValueError(f"a box is five finite numbers (x, y, yaw, width, height) or five NaN, got {box!r}")
+    return values
 
 
 def _outcomes(scores: NDArray, found: NDArray, truth: NDArray, seconds: float) -> Outcomes:

@@ -37,7 +37,7 @@ class TrainingConfig:
     """Settings of the loop.
 
     Attributes:
-        seed: Of everything: initial weights and the series of training batches.
+        seed: Of initial weights and of the series of training batches; whoever makes those two takes it from here.
         steps: Optimiser steps.
         learning_rate: At its peak.
         warmup_steps: Steps of linear warm-up, before the cosine to zero.
@@ -64,8 +64,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.log_every, self.validate_every, self.checkpoint_every)
-        if min(counts) < 1 or self.warmup_steps < 0 or self.seed < 0:
-            raise ValueError(f"steps and intervals must be at least 1, warmup_steps and seed at least 0, got {self}")
+        if min(counts) < 1 or self.warmup_steps < 0 or not 0 <= self.seed < 2**63:
+            raise ValueError(
+                "steps and intervals must be at least 1, warmup_steps at least 0, "
+                f"seed must lie in 0..{2**63 - 1}, got {self}"
+            )
         if self.learning_rate <= 0 or self.clip_norm <= 0 or self.weight_decay < 0 or not 0 <= self.ema_decay < 1:
             raise ValueError(
                 f"learning_rate and clip_norm must be above 0, weight_decay at least 0, ema_decay in [0, 1), got {self}"
@@ -94,28 +97,35 @@ class TrainingRun:
         self.optimizer = torch.optim.AdamW(_parameter_groups(network, config.weight_decay), lr=config.learning_rate)
         self.step = 0
         self.best: dict[str, Any] = {}
+        self.threshold = 0.5  # of the last validation
 
     def start(self, *, resume: bool) -> None:
         """Makes the folder, or takes the state from its checkpoint; errors as in ``training.fit``."""
         path = self.directory / "checkpoint.pt"
         if resume:
             state = load_checkpoint(path, settings=self.settings)
-            self.network.load_state_dict(state["network"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.best = state["step"], state["best"]
+            try:
+                self.network.load_state_dict(state["network"])
+                self.average.load_state_dict(state["average"])
+                self.optimizer.load_state_dict(state["optimizer"])
+                self.step, self.best, self.threshold = state["step"], state["best"], state["threshold"]
+            except (KeyError, TypeError, ValueError, RuntimeError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise ValueError(f"cannot resume: {path} does not fit this network: {reason}") from None
         elif path.exists():
             raise ValueError(f"{self.directory} already holds a run; continue it with resume, or name another folder")
         self.directory.mkdir(parents=True, exist_ok=True)
 
     def checkpoint(self) -> None:
-        """Writes all that ``start`` needs to go on from here."""
+        """Writes all that ``start`` needs to go on from here, and the detector as it is now."""
+        self._detector({"step": self.step, "settings": self.settings}).save(self.directory / "last.safetensors")
         state = {
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
+            "threshold": self.threshold,
             "settings": self.settings,
         }
         save_checkpoint(self.directory / "checkpoint.pt", state)
@@ -143,8 +153,8 @@ class TrainingRun:
         terms = self.criterion(prediction, target)
         if not torch.isfinite(terms.total):
             raise FloatingPointError(
-                f"the loss of step {self.step} is {terms.total.item()}; lower learning_rate or clip_norm "
-                "and resume from the last checkpoint"
+                f"the loss of step {self.step} is {terms.total.item()}; start a new run, in another folder, "
+                "with a lower learning_rate or clip_norm"
             )
         self.optimizer.zero_grad(set_to_none=True)
         terms.total.backward()
@@ -156,16 +166,18 @@ class TrainingRun:
 
     def validate(self, validation: Sequence[tuple[NDArray, RotatedBox | None]], journal: Journal) -> None:
         """Scores the averaged weights at their best threshold, and keeps them if they are the best so far."""
-        detector = Detector(self.average.module, self.codec, threshold=0.0)
-        outcomes = collect(detector, validation, progress=True)
-        detector.threshold = choose_threshold(outcomes)
-        report = summarise(outcomes.above(detector.threshold))
-        detector.report = {"step": self.step, "validation": report.to_dict(), "settings": self.settings}
+        self.threshold = 0.0
+        outcomes = collect(self._detector({}), validation, progress=True)
+        self.threshold = choose_threshold(outcomes)
+        report = summarise(outcomes.above(self.threshold))
+        detector = self._detector({"step": self.step, "validation": report.to_dict(), "settings": self.settings})
         journal.log_validation(self.step, report, detector, [image for image, _ in validation[:4]])
-        detector.save(self.directory / "last.safetensors")
         if report.ap > self.best.get("ap", -1.0):
             self.best = {"ap": report.ap, "step": self.step, "report": report.to_dict()}
             detector.save(self.directory / "best.safetensors")
+
+    def _detector(self, report: dict[str, Any]) -> Detector:
+        return Detector(self.average.module, self.codec, threshold=self.threshold, report=report)
 
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -34,6 +34,12 @@ class Phase:
     window: int | None = None
     no_lines: int | None = None
 
+    def __post_init__(self) -> None:
+        if not 0 < self.until <= 1:
+            raise ValueError(f"a phase must end within (0, 1], got until {self.until}")
+        if self.no_lines is not None and self.no_lines < 0:
+            raise ValueError(f"no_lines must be at least 0 or null, got {self.no_lines}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurriculumConfig:
@@ -53,7 +59,7 @@ class CurriculumConfig:
         ends = [phase.until for phase in self.phases]
         if self.batch_size < 1 or not 0 <= self.ship_probability <= 1:
             raise ValueError(f"batch_size must be at least 1, ship_probability in [0, 1], got {self}")
-        if not ends or ends[-1] != 1 or ends != sorted(set(ends)) or ends[0] <= 0:
+        if not ends or ends[-1] != 1 or ends != sorted(set(ends)):
             raise ValueError(f"phases must end at growing fractions of the steps, the last at 1, got {ends}")
 
 

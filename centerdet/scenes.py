@@ -172,7 +172,9 @@ class Scenes:
 def _check(*, noise_level: float, no_lines: int, image_size: int) -> None:
     if not 0 <= noise_level < math.inf:
         raise ValueError(f"noise_level must be at least 0 and finite, got {noise_level}")
-    if no_lines < 0:
-        raise ValueError(f"no_lines must be at least 0, got {no_lines}")
-    if image_size < LINE_RANGE:
-        raise ValueError(f"image_size must be at least {LINE_RANGE} (lines span {LINE_RANGE} px), got {image_size}")
+    if not isinstance(no_lines, int | np.integer) or no_lines < 0:
+        raise ValueError(f"no_lines must be a whole number of at least 0, got {no_lines}")
+    if not isinstance(image_size, int | np.integer) or image_size < LINE_RANGE:
+        raise ValueError(
+            f"image_size must be at least {LINE_RANGE}, a whole number (lines span {LINE_RANGE} px), got {image_size}"
+        )

@@ -6,10 +6,12 @@ needs), ``metrics.jsonl`` and ``tensorboard/``.
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,7 +60,8 @@ def fit(
         directory: The run's folder; made if missing.
         device: Where to train.
         resume: Continue from the folder's checkpoint; without it, a folder with a checkpoint is an error.
-        settings: Kept in the checkpoint; a resumed run must have the same.
+        settings: Further plain values to keep with checkpoint and weights. A resumed run must have the same ones, and
+            the same configs of network, codec, loss and loop.
 
     Returns:
         The best validation report; its threshold and weights are in ``best.safetensors``.
@@ -68,7 +71,14 @@ def fit(
         FloatingPointError: If the loss is not finite; the last checkpoint stays.
         KeyboardInterrupt: On Ctrl-C, after a checkpoint.
     """
-    run = TrainingRun(network, codec, criterion, config, Path(directory), torch.device(device), settings or {})
+    settings = {
+        "network": network.config,
+        "codec": codec.config,
+        "loss": criterion.config,
+        "training": config,
+        **(settings or {}),
+    }
+    run = TrainingRun(network, codec, criterion, config, Path(directory), torch.device(device), _plain(settings))
     run.start(resume=resume)
     with (
         _interrupts() as interrupted,
@@ -84,11 +94,17 @@ def fit(
             last = run.step == config.steps
             if run.step % config.validate_every == 0 or last:
                 run.validate(validation, journal)
-            if interrupted() or last or run.step % config.checkpoint_every == 0:
+            stop = interrupted()  # asked once: a signal in between must not skip the checkpoint
+            if stop or last or run.step % config.checkpoint_every == 0:
                 run.checkpoint()
-            if interrupted() and not last:
+            if stop and not last:
                 raise KeyboardInterrupt(f"stopped after step {run.step}")
     return Report(**run.best["report"])
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Configs as dicts and tuples as lists, so that settings survive a file unchanged."""
+    return json.loads(json.dumps(settings, default=asdict))
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def test_maps_hold_what_their_docstring_says():
 
 
 def test_an_image_without_an_object_has_an_empty_target():
-    boxes = torch.zeros(2, 5)
+    boxes = torch.tensor([[0.0] * 5, [math.nan] * 5])
     target = Codec().encode(boxes, torch.zeros(2, dtype=torch.bool), SIZE)
     assert not target.heatmap.any()
     assert not target.mask.any()
@@ -122,7 +122,9 @@ def test_decode_never_gives_a_box_without_extent():
     assert (boxes[0, 3:] >= 1).all()
 
 
-@pytest.mark.parametrize("arguments", [{"window": 2}, {"window": -1}, {"size_unit": 0}, {"sigma_ratio": -1.0}])
+@pytest.mark.parametrize(
+    "arguments", [{"window": 2}, {"window": -1}, {"size_unit": 0}, {"sigma_ratio": -1.0}, {"size_unit": math.nan}]
+)
 def test_impossible_settings_are_refused(arguments):
     with pytest.raises(ValueError, match="must be"):
         CodecConfig(**arguments)

@@ -56,6 +56,10 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"network": {"widths": "many"}}, "network.widths: .*array, got 'many'"),
         ({"validation": {"scenes": 0}}, "validation needs scenes >= 1"),
         ({"scenes": {"image_size": 100}}, "image_size must be at least 200"),
+        ({"scenes": {"noise_level": 0.9}}, "^network.noise_level must be at least scenes.noise_level"),
+        ({"training": {"seed": 2**64}}, "seed"),
+        ({"curriculum": {"phases": [{"until": 1.0, "no_lines": -1}]}}, "no_lines must be at least 0"),
+        ({"loss": {"reach": 9.0}}, "reach must lie"),
         ({"training": {"seed": object()}}, "only finite numbers"),
     ],
 )
@@ -70,6 +74,8 @@ def test_unreadable_files_are_refused(tmp_path):
     for name, content in {
         "broken": b"a: [1",
         "binary": b"\xff\xfe\x00",
+        "deep": b"[" * 3000,
+        "double": b"training: {steps: 5}\nloss: {alpha: 1.0}\ntraining: {seed: 1}",
         "code": b"!!python/object/apply:os.abort []",
     }.items():
         path = tmp_path / f"{name}.yaml"

@@ -11,6 +11,12 @@ from centerdet import CenterNet, Codec, CodecConfig, Detector, NetworkConfig
 SIZES = [(64, 64), (200, 200), (64, 64), (131, 77), (200, 200), (64, 64)]
 
 
+def test_the_codec_must_be_made_for_the_network():
+    network = CenterNet(NetworkConfig(widths=(8,), blocks=(1,), stride=2))
+    with pytest.raises(ValueError, match="codec stride must be the network's, 2, got 4"):
+        Detector(network, Codec())
+
+
 @pytest.fixture
 def detector():
     torch.manual_seed(0)
@@ -45,6 +51,8 @@ def test_batches_of_mixed_sizes_keep_their_order(detector):
         np.testing.assert_allclose(found.box.to_array(), alone.box.to_array(), atol=1e-4)
         assert found.score == pytest.approx(alone.score, abs=1e-6)
     assert detector.detect_batch([]) == []
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        detector.detect_batch(images(), batch_size=-1)
     assert len(detector.detect_batch(np.zeros((3, 64, 64)))) == 3
 
 
@@ -82,7 +90,7 @@ def test_a_saved_detector_comes_back_whole(detector, tmp_path):
     assert centerdet.load(path, threshold=0.7).threshold == 0.7
 
 
-@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "0.5"])
 def test_a_threshold_outside_0_to_1_is_refused(detector, threshold, tmp_path):
     with pytest.raises(ValueError, match=r"threshold must lie in \[0, 1\]"):
         detector.threshold = threshold
@@ -118,6 +126,14 @@ def parameters(**config):
         ({"x": torch.zeros(1)}, metadata(), "Missing key"),
         (parameters(), metadata(network={"wdths": [8]}), "wdths"),
         (parameters(), metadata(network={"widths": "many", "blocks": [1]}), "do not fit"),
+        (parameters(), metadata(network=[1]), "do not fit"),
+        (parameters(), metadata(network=None), "do not fit"),
+        (parameters(), metadata(codec="x"), "do not fit"),
+        (parameters(), metadata(codec={"window": 3.0}), "window must be a whole number"),
+        (parameters(), metadata(codec={"size_unit": float("nan")}), "size_unit"),
+        (parameters(), metadata(report=5), "report an object"),
+        (parameters() | {"center.bias": torch.tensor([float("nan")])}, metadata(), "center.bias holds NaN"),
+        (parameters() | {"center.bias": torch.tensor([1])}, metadata(), "center.bias is torch.int64"),
         (parameters(), metadata(threshold=2), "threshold"),
         (parameters(), metadata(threshold="high"), "do not fit"),
         (parameters(), {**metadata(), "network": "{"}, "do not fit"),

@@ -48,6 +48,9 @@ def test_tensors_and_strided_views_are_taken():
         (np.full((64, 64), np.nan), "finite"),
         (np.full((64, 64), np.inf), "finite"),
         (np.full((64, 64), 255.0), r"\[0, 1\], got 255 to 255"),
+        (torch.rand(64, 64, requires_grad=True), "convertible to a numpy array"),
+        (torch.rand(64, 64, dtype=torch.bfloat16), "convertible to a numpy array"),
+        ([[1, 2], [3]], "convertible to a numpy array"),
         (np.full((64, 64), -0.1), r"\[0, 1\], got -0.1"),
     ],
 )

@@ -92,6 +92,12 @@ def test_boxes_are_learned_near_the_centre_alone():
     assert CenterLoss()(changed, target).size == CenterLoss()(zero, target).size
 
 
+@pytest.mark.parametrize("arguments", [{"alpha": -1.0}, {"size": -5.0}, {"reach": 0.0}, {"reach": 9.0}])
+def test_impossible_weights_are_refused(arguments):
+    with pytest.raises(ValueError, match="must"):
+        LossConfig(**arguments)
+
+
 def test_a_batch_without_objects_is_finite_and_teaches_no_boxes():
     prediction = Prediction(*(torch.randn(2, channels, 24, 24).requires_grad_() for channels in (1, 2, 2, 2)))
     terms = CenterLoss()(prediction, targets(present=False))

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from centerdet import Detection, RotatedBox, evaluate, score_iou
+from centerdet import Detection, RotatedBox, Scenes, evaluate, score_iou
 from centerdet.metrics import collect
 from centerdet.report import choose_threshold, summarise, wilson_interval
 
@@ -28,7 +28,13 @@ def test_score_iou_is_the_references_on_400_pairs():
             assert abs(score - expected) < 1e-9
 
 
-@pytest.mark.parametrize("bad", [[1, 2, 3], [1, 2, 3, 4, math.nan], [1, 2, math.inf, 4, 5], [[1, 2, 3, 4, 5]]])
+def test_score_iou_takes_boxes_of_every_kind():
+    assert score_iou(BOX, BOX.to_array()) == pytest.approx(1)
+    assert score_iou(None, BOX) == score_iou(BOX, NO_BOX) == 0
+    assert score_iou(None, [math.nan] * 5) is None
+
+
+@pytest.mark.parametrize("bad", ["box", [1, 2, 3], [1, 2, 3, 4, math.nan], [1, 2, math.inf, 4, 5], [[1, 2, 3, 4, 5]]])
 def test_score_iou_refuses_what_is_no_box(bad):
     with pytest.raises(ValueError, match="five finite numbers"):
         score_iou(bad, NO_BOX)
@@ -91,6 +97,22 @@ def test_detectors_and_labels_of_every_kind_are_taken():
     for nothing in (None, NO_BOX):
         report = evaluate(lambda _, nothing=nothing: nothing, [(IMAGE, None), (IMAGE, NO_BOX)])
         assert (report.scored, report.ap, report.presence) == (0, 0, 1)
+
+
+def test_endless_scenes_are_counted():
+    assert evaluate(lambda _: None, Scenes(1), count=3).samples == 3
+
+
+def test_impossible_calls_are_refused():
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        evaluate(lambda _: None, [(IMAGE, None)], batch_size=0)
+
+    class Lazy:
+        def detect_batch(self, images):
+            return []
+
+    with pytest.raises(ValueError, match="must answer each of 1 images"):
+        evaluate(Lazy(), [(IMAGE, None)])
 
 
 def test_no_scenes_at_all_is_an_error():

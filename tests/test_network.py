@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from centerdet import CenterNet, NetworkConfig
+from centerdet.network import ResidualBlock
 
 SMALL = NetworkConfig(widths=(8, 12), blocks=(1, 1))
 
@@ -29,6 +30,18 @@ def test_a_fresh_heatmap_is_near_its_prior(prior):
 
 def test_the_default_network_has_less_than_a_million_parameters():
     assert sum(parameter.numel() for parameter in CenterNet().parameters()) < 1_000_000
+
+
+def test_blocks_add_two_convolutions_to_their_input():
+    torch.manual_seed(0)
+    block = ResidualBlock(4).eval()
+    features = torch.randn(1, 4, 6, 6)
+    torch.nn.init.zeros_(block.second[1].weight)  # as in a fresh network: the identity
+    torch.testing.assert_close(block(features), features.relu())
+    torch.nn.init.ones_(block.second[1].weight)
+    first = block.first[0](features).div(1 + 1e-5).relu()
+    expected = features + block.second[0](first).div((1 + 1e-5) ** 0.5)
+    torch.testing.assert_close(block(features), expected.relu(), atol=1e-3, rtol=1e-3)
 
 
 def test_an_image_is_seen_the_same_alone_and_in_a_batch():

@@ -120,13 +120,18 @@ def test_images_without_a_ship_have_no_box():
         {"ship_probability": 2.0},
         {"phases": ()},
         {"phases": (Phase(until=0.5),)},
-        {"phases": (Phase(until=0.0), Phase())},
         {"phases": (Phase(until=0.7), Phase(until=0.3), Phase())},
     ],
 )
 def test_impossible_curricula_are_refused(arguments):
     with pytest.raises(ValueError, match="must"):
         CurriculumConfig(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"until": 0.0}, {"until": 1.5}, {"no_lines": -1}])
+def test_impossible_phases_are_refused(arguments):
+    with pytest.raises(ValueError, match="must"):
+        Phase(**arguments)
 
 
 @pytest.mark.parametrize("window", [63, 201])

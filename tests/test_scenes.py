@@ -67,6 +67,8 @@ def test_official_scenes_are_make_datas_and_leave_the_global_stream_alone():
     ("arguments", "message"),
     [
         ({"image_size": 199}, "image_size must be at least 200"),
+        ({"image_size": 200.0}, "whole number"),
+        ({"no_lines": 2.5}, "whole number"),
         ({"noise_level": -0.1}, "noise_level"),
         ({"noise_level": float("inf")}, "noise_level"),
         ({"noise_level": float("nan")}, "noise_level"),

@@ -2,8 +2,10 @@
 
 import json
 import re
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -63,6 +65,9 @@ def test_main_takes_weights_and_a_threshold(tmp_path, capsys):
         (main_script, ["--samples", "0"], "at least one scene"),
         (main_script, ["--seed", "-1", "--samples", "1"], "seed"),
         (main_script, ["--device", "abacus"], "cannot use device 'abacus'"),
+        (main_script, ["--device", "meta"], "cannot use device 'meta'"),
+        (main_script, ["--json", "nowhere/report.json"], "no writable folder"),
+        (visualize, ["--out", "nowhere/sheet.png"], "no writable folder"),
         (train_script, ["--config", "missing.yaml"], "cannot read config missing.yaml"),
         (train_script, ["--config", str(SMOKE), "--out", "/dev/null/x", "--resume"], "nothing to resume"),
         (train_script, ["--config", str(SMOKE), "--threads", "0"], "threads"),
@@ -114,9 +119,18 @@ def test_visualize_refuses_files_that_are_no_images(tmp_path, capsys):
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "empty.png").write_text("")
     np.save(tmp_path / "small.npy", np.zeros((10, 10)))
-    for name, message in {"text.png": "cannot read", "empty.png": "cannot read", "small.npy": "at least 64"}.items():
+    header = struct.pack(">II5B", 900_000, 900_000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "bomb.png").write_bytes(png)  # declares 810 gigapixels
+    for name, message in {
+        "text.png": "cannot read",
+        "empty.png": "cannot read",
+        "small.npy": "small.npy: .*at least 64",
+        "bomb.png": "cannot read",
+    }.items():
         assert visualize.main([str(tmp_path / name), "--out", str(tmp_path / "sheet.png")]) == 2
-        assert message in capsys.readouterr().err
+        assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "sheet.png").exists()
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,15 +53,20 @@ def entries(directory):
     return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
 
 
-def without_speed(lines):
-    for line in lines:
-        line.get("validation", {}).pop("images_per_second", None)
-    return lines
-
-
 def weights(directory):
-    state = load_checkpoint(directory / "checkpoint.pt", settings={})
+    state = state_of(directory)
     return {**state["network"], **{f"average.{key}": value for key, value in state["average"].items()}}
+
+
+def without_times(value):
+    """The same nested values without how long anything took."""
+    if isinstance(value, dict):
+        return {key: without_times(part) for key, part in value.items() if key != "images_per_second"}
+    return value
+
+
+def state_of(directory):
+    return load_checkpoint(directory / "checkpoint.pt", settings=None)
 
 
 def interrupt_at(step):
@@ -115,15 +122,48 @@ def test_tensorboard_has_every_curve_and_the_heatmaps(whole):
 def test_a_stopped_run_goes_on_exactly(whole, tmp_path, step):
     with pytest.raises(KeyboardInterrupt, match=f"stopped after step {step + 1}"):
         train(tmp_path, source=interrupt_at(step))
-    assert load_checkpoint(tmp_path / "checkpoint.pt", settings={})["step"] == step + 1
+    assert state_of(tmp_path)["step"] == step + 1
+    assert (tmp_path / "last.safetensors").exists()
     report = train(tmp_path, resume=True)
-    expected = weights(whole[0])
-    resumed = weights(tmp_path)
+    assert_same_run(tmp_path, whole[0])
+    assert without_times(report.to_dict()) == without_times(whole[1].to_dict())
+
+
+def assert_same_run(directory, other):
+    expected, resumed = weights(other), weights(directory)
     assert expected.keys() == resumed.keys()
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
-    assert without_speed(entries(tmp_path)) == without_speed(entries(whole[0]))
-    assert report.ap == whole[1].ap
-    assert (tmp_path / "best.safetensors").exists()
+    assert [without_times(entry) for entry in entries(directory)] == [without_times(entry) for entry in entries(other)]
+    assert without_times(state_of(directory)["best"]) == without_times(state_of(other)["best"])
+    for name in ("best.safetensors", "last.safetensors"):
+        ours, theirs = centerdet.load(directory / name), centerdet.load(other / name)
+        assert ours.threshold == theirs.threshold
+        assert without_times(ours.report) == without_times(theirs.report)
+        pairs = zip(ours.network.state_dict().values(), theirs.network.state_dict().values(), strict=True)
+        assert all(torch.equal(one, another) for one, another in pairs)
+
+
+def test_the_best_is_remembered_over_an_interruption(whole, tmp_path):
+    """The first validation is the best of this run: nothing after it may replace it, nor forget it."""
+    assert state_of(whole[0])["best"]["step"] == 3
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, source=interrupt_at(3))
+    train(tmp_path, resume=True)
+    assert state_of(tmp_path)["best"]["step"] == 3
+    assert centerdet.load(tmp_path / "best.safetensors").report["step"] == 3
+
+
+def test_a_signal_at_the_worst_moment_does_not_lose_the_checkpoint(tmp_path, monkeypatch):
+    answers = iter([False, False, True])
+
+    @contextmanager
+    def interrupts():
+        yield lambda: next(answers)
+
+    monkeypatch.setattr("centerdet.training._interrupts", interrupts)
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 3"):
+        train(tmp_path)
+    assert state_of(tmp_path)["step"] == 3
 
 
 def test_a_crashed_run_goes_on_from_its_last_checkpoint(whole, tmp_path):
@@ -133,12 +173,11 @@ def test_a_crashed_run_goes_on_from_its_last_checkpoint(whole, tmp_path):
 
     with pytest.raises(RuntimeError, match="power failure"):
         train(tmp_path, source=Source(crash))
-    assert load_checkpoint(tmp_path / "checkpoint.pt", settings={})["step"] == 4
+    assert state_of(tmp_path)["step"] == 4
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 6, "lo')
     train(tmp_path, resume=True)
-    assert all(torch.equal(value, weights(tmp_path)[name]) for name, value in weights(whole[0]).items())
-    assert without_speed(entries(tmp_path)) == without_speed(entries(whole[0]))
+    assert_same_run(tmp_path, whole[0])
 
 
 def test_signal_handlers_are_put_back(tmp_path):
@@ -152,8 +191,25 @@ def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(whole, tmp_p
         train(whole[0])
     with pytest.raises(ValueError, match="nothing to resume"):
         train(tmp_path / "new", resume=True)
-    with pytest.raises(ValueError, match="settings differ .* in network"):
-        train(whole[0], resume=True, settings={"network": 1})
+    with pytest.raises(ValueError, match="settings differ .* in extra;"):
+        train(whole[0], resume=True, settings={"extra": 1})
+    with pytest.raises(ValueError, match="settings differ .* in training.learning_rate, training.steps;"):
+        train(whole[0], resume=True, config=replace(CONFIG, steps=7, learning_rate=1e-3))
+
+
+def test_checkpoints_that_do_not_fit_are_refused(whole, tmp_path):
+    state = torch.load(whole[0] / "checkpoint.pt", weights_only=True)
+    for key in ("best", "network"):
+        torch.save({name: value for name, value in state.items() if name != key}, tmp_path / "checkpoint.pt")
+        with pytest.raises(ValueError, match=f"does not fit this network: '{key}'"):
+            train(tmp_path, resume=True)
+    wrong = {**state, "network": {"stem.0.weight": torch.zeros(3)}}
+    torch.save(wrong, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="does not fit this network: .*Missing key"):
+        train(tmp_path, resume=True)
+    torch.save({**state, "settings": None}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="settings differ"):
+        train(tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x80\x04.", b"text"])
@@ -189,7 +245,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 
     with pytest.raises(FloatingPointError, match="the loss of step 3 is nan"):
         train(tmp_path, source=Broken())
-    assert load_checkpoint(tmp_path / "checkpoint.pt", settings={})["step"] == 2
+    assert state_of(tmp_path)["step"] == 2
 
 
 def test_learning_rate_warms_up_and_falls_to_zero(tmp_path):
@@ -213,17 +269,39 @@ def test_biases_and_normalisation_are_not_decayed(tmp_path):
     assert all(parameter.ndim == 1 for parameter in free["params"])
 
 
-def test_bfloat16_trains(tmp_path):
+def test_bfloat16_trains_in_bfloat16_with_the_loss_in_float32(tmp_path):
     config = TrainingConfig(steps=2, warmup_steps=0, precision="bfloat16")
+    run = TrainingRun(CenterNet(TINY), Codec(), CenterLoss(), config, tmp_path, torch.device("cpu"), {})
+    dtypes = []
+    run.network.register_forward_hook(lambda module, inputs, output: dtypes.append(output.center.dtype))
+    terms = run.train_step(Source()[0])
+    assert dtypes == [torch.bfloat16]
+    assert terms.total.dtype == torch.float32
+    assert all(parameter.dtype == torch.float32 for parameter in run.network.parameters())
     assert train(tmp_path, config=config).samples == len(VALIDATION)
+
+
+def test_gradients_are_clipped(tmp_path):
+    config = TrainingConfig(steps=2, clip_norm=0.125)
+    run = TrainingRun(CenterNet(TINY), Codec(), CenterLoss(), config, tmp_path, torch.device("cpu"), {})
+    run.train_step(Source()[0])
+    norm = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in run.network.parameters()]))
+    assert norm.item() == pytest.approx(0.125, rel=1e-4)
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"steps": 0}, {"warmup_steps": -1}, {"learning_rate": 0.0}, {"ema_decay": 1.0}, {"clip_norm": 0.0}, {"seed": -1}],
+    [
+        {"steps": 0},
+        {"warmup_steps": -1},
+        {"learning_rate": 0.0},
+        {"ema_decay": 1.0},
+        {"clip_norm": 0.0},
+        {"seed": 2**63},
+    ],
 )
 def test_impossible_settings_are_refused(arguments):
-    with pytest.raises(ValueError, match="must be|at least"):
+    with pytest.raises(ValueError, match="must be|must lie|at least"):
         TrainingConfig(**arguments)
 
 

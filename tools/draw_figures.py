@@ -125,7 +125,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the scene that is drawn")
     options = parser.parse_args(arguments)
     detector = centerdet.load(options.weights)
-    batch_size = detector.report["settings"]["curriculum"]["batch_size"]
+    try:
+        batch_size = detector.report["settings"]["curriculum"]["batch_size"]
+    except KeyError:
+        raise ValueError("these weights do not say how they were trained; give ones that train.py wrote") from None
     figures = {
         "detection.png": draw_scene(detector, options.seed),
         "maps.png": draw_maps(detector, options.seed),

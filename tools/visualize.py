@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout wo
 
 import centerdet
 from centerdet.command import fail_cleanly
-from centerdet.files import write_atomically
+from centerdet.files import check_folder, write_atomically
+from centerdet.images import to_unit_range
 from centerdet.viz import contact_sheet, draw_detection
 
 
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     if min(options.count, options.scale, options.columns or 1) < 1:
         raise ValueError("--count, --scale and --columns must be at least 1")
+    check_folder(options.out)
     detector = centerdet.load(options.weights, threshold=options.threshold)
     pairs = _read(options.images) if options.images else centerdet.official_scenes(options.seed, options.count)
     tiles = []
@@ -64,10 +66,14 @@ def _read(paths: list[Path]) -> Iterator[tuple[NDArray, None]]:
             else:
                 content = np.fromfile(path, np.uint8)
                 image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if content.size else None
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, cv2.error) as error:
             raise ValueError(f"cannot read {path}: {error}") from None
         if image is None:
             raise ValueError(f"cannot read {path}: not an image file that OpenCV knows")
+        try:
+            to_unit_range(image)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
         yield image, None
 
 
