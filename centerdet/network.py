@@ -88,8 +88,9 @@ class CenterNet(nn.Module):
         stride = self.config.stride
         height, width = images.shape[-2:]
         multiple = stride * 2 ** len(self.down)
-        images = pad(images, (0, -width % multiple, 0, -height % multiple))
-        features = self.stem(pixel_unshuffle(self.evidence(images), stride))  # (B, C, H / stride, W / stride)
+        # Padding comes after the evidence: 0 there means "nothing is known", as in a convolution's own padding.
+        evidence = pad(self.evidence(images), (0, -width % multiple, 0, -height % multiple))
+        features = self.stem(pixel_unshuffle(evidence, stride))  # (B, C, H / stride, W / stride)
         skips = []
         for blocks, down in zip(self.encode, self.down, strict=False):
             skips.append(blocks(features))
