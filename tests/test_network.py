@@ -53,6 +53,16 @@ def test_an_image_is_seen_the_same_alone_and_in_a_batch():
         torch.testing.assert_close(part[3:4], single, atol=1e-5, rtol=1e-5)
 
 
+def test_padding_inside_says_neither_object_nor_background():
+    network = CenterNet(SMALL).eval()
+    image = torch.rand(1, 1, 100, 70)
+    nothing = torch.nn.functional.pad(image, (0, 2, 0, 4), value=0.4)  # half the noise level: the evidence is 0
+    with torch.inference_mode():
+        inside, outside = network(image), network(nothing)
+    for part, padded in zip(inside, outside, strict=True):
+        torch.testing.assert_close(part, padded[:, :, :25, :18], atol=1e-6, rtol=0)
+
+
 def test_the_network_moves_with_its_image():
     torch.manual_seed(0)
     network = CenterNet(SMALL).eval()
