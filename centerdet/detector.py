@@ -1,12 +1,7 @@
-"""The detector: network + codec + threshold, and the weights file that holds all three.
-
-A weights file is safetensors: the network's parameters, and in the header's metadata the configs of network and codec,
-the threshold and the validation report as JSON. Nothing in it is ever executed.
-"""
+"""The detector: network + codec + threshold, kept together in one weights file."""
 
 from __future__ import annotations
 
-import json
 import numbers
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,17 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch.nn.functional import interpolate
 
 from centerdet.box import Detection, RotatedBox
 from centerdet.codec import Codec, CodecConfig
-from centerdet.files import write_atomically
 from centerdet.images import to_unit_range
+from centerdet.maps import Prediction
 from centerdet.network import CenterNet, NetworkConfig
+from centerdet.views import VIEWS, predict_views
+from centerdet.weights_file import read_weights, write_weights
 
-_FORMAT = "centerdet weights 1"
 _SHIPPED = "centerdet.safetensors"
 
 
@@ -37,20 +31,27 @@ class Detector:
         network: The network; it is put into evaluation mode.
         codec: Made for the network's stride.
         threshold: Detections that score below it are not reported, in [0, 1].
+        views: How many of an image's eight views (flips and quarter turns) are averaged: more are steadier and slower.
         report: What is known of the weights, any JSON object; stored with them.
 
     Raises:
-        ValueError: If the threshold is outside [0, 1], or the codec is made for another stride.
+        ValueError: If the threshold is outside [0, 1], views outside 1..8, or the codec made for another stride.
     """
 
     def __init__(
-        self, network: CenterNet, codec: Codec, *, threshold: float = 0.3, report: dict[str, Any] | None = None
+        self,
+        network: CenterNet,
+        codec: Codec,
+        *,
+        threshold: float = 0.3,
+        views: int = 1,
+        report: dict[str, Any] | None = None,
     ) -> None:
         if codec.stride != network.config.stride:
             raise ValueError(f"codec stride must be the network's, {network.config.stride}, got {codec.stride}")
         self.network = network.eval().to(memory_format=torch.channels_last)
         self.codec = codec
-        self.threshold = threshold
+        self.threshold, self.views = threshold, views
         self.report = report or {}
 
     @property
@@ -63,6 +64,17 @@ class Detector:
         if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
             raise ValueError(f"threshold must lie in [0, 1], got {value!r}")
         self._threshold = float(value)
+
+    @property
+    def views(self) -> int:
+        """How many of an image's eight views are averaged."""
+        return self._views
+
+    @views.setter
+    def views(self, value: int) -> None:
+        if value not in range(1, len(VIEWS) + 1):
+            raise ValueError(f"views must be a whole number from 1 to {len(VIEWS)}, got {value!r}")
+        self._views = int(value)
 
     def __call__(self, image: ArrayLike) -> Detection | None:
         """The same as ``detect``."""
@@ -105,7 +117,7 @@ class Detector:
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
         """The centre heatmap: probabilities ``(H, W)``, aligned with the image and interpolated between cells."""
         array = to_unit_range(image)
-        heatmap = self.network(self._to_tensor(array[None])).center.sigmoid()
+        heatmap = self._predict(array[None]).center.sigmoid()
         # With half-pixel centres, bilinear interpolation puts cell centres where the codec says they are.
         heatmap = interpolate(heatmap, scale_factor=float(self.codec.stride), mode="bilinear", align_corners=False)
         return heatmap[0, 0, : array.shape[0], : array.shape[1]].cpu().numpy()
@@ -113,12 +125,13 @@ class Detector:
     @torch.inference_mode()
     def _decode(self, images: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
         """``(B, H, W)`` -> boxes ``(B, 5)`` and scores ``(B,)`` on the CPU."""
-        boxes, scores = self.codec.decode(self.network(self._to_tensor(images)))
+        boxes, scores = self.codec.decode(self._predict(images))
         return boxes.cpu(), scores.cpu()
 
-    def _to_tensor(self, images: NDArray[np.float32]) -> torch.Tensor:
+    def _predict(self, images: NDArray[np.float32]) -> Prediction:
         device = next(self.network.parameters()).device
-        return torch.from_numpy(images)[:, None].to(device, memory_format=torch.channels_last)
+        tensor = torch.from_numpy(images)[:, None].to(device, memory_format=torch.channels_last)
+        return predict_views(self.network, tensor, views=self.views, stride=self.codec.stride)
 
     @staticmethod
     def _prepare(image: ArrayLike, index: int) -> NDArray[np.float32]:
@@ -129,15 +142,14 @@ class Detector:
 
     def save(self, path: str | Path) -> None:
         """Writes the weights file atomically: either the whole new file is there afterwards, or the old one."""
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        metadata = {
-            "format": _FORMAT,
-            "network": json.dumps(asdict(self.network.config)),
-            "codec": json.dumps(asdict(self.codec.config)),
-            "threshold": json.dumps(self.threshold),
-            "report": json.dumps(self.report),
+        facts = {
+            "network": asdict(self.network.config),
+            "codec": asdict(self.codec.config),
+            "threshold": self.threshold,
+            "views": self.views,
+            "report": self.report,
         }
-        write_atomically(path, save(tensors, metadata))
+        write_weights(path, self.network.state_dict(), facts)
 
     @classmethod
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> Detector:
@@ -147,25 +159,15 @@ class Detector:
             ValueError: If it is missing, damaged, or not a weights file of this version.
         """
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (OSError, SafetensorError) as error:
-            reason = "there is no such file" if not Path(path).exists() else f"not a whole safetensors file ({error})"
-            raise ValueError(f"cannot load weights {path}: {reason}; give a file that Detector.save wrote") from None
-        if metadata.get("format") != _FORMAT:
-            raise ValueError(f"cannot load weights {path}: format is {metadata.get('format')!r}, wanted {_FORMAT!r}")
-        try:
-            detector = cls._build(metadata, tensors)
+            detector = cls._build(*read_weights(path))
         except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise ValueError(f"cannot load weights {path}: header and parameters do not fit: {reason}") from None
+            raise ValueError(f"cannot load weights {path}: {reason}") from None
         detector.network.to(device)
         return detector
 
     @classmethod
-    def _build(cls, metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> Detector:
-        facts = {name: json.loads(text) for name, text in metadata.items() if name != "format"}
+    def _build(cls, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> Detector:
         network = CenterNet(NetworkConfig(**_tuples(facts["network"])))
         for name, parameter in network.state_dict().items():
             if name in tensors and tensors[name].dtype != parameter.dtype:
@@ -175,8 +177,8 @@ class Detector:
         network.load_state_dict(tensors)
         codec = Codec(stride=network.config.stride, config=CodecConfig(**_tuples(facts["codec"])))
         if not isinstance(codec.config.window, int) or not isinstance(facts["report"], dict):
-            raise ValueError("codec window must be a whole number, report an object")
-        return cls(network, codec, threshold=facts["threshold"], report=facts["report"])
+            raise ValueError("the codec's window must be a whole number, the report an object")
+        return cls(network, codec, threshold=facts["threshold"], views=facts["views"], report=facts["report"])
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
@@ -185,21 +187,28 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(
-    path: str | Path | None = None, *, threshold: float | None = None, device: torch.device | str = "cpu"
+    path: str | Path | None = None,
+    *,
+    threshold: float | None = None,
+    views: int | None = None,
+    device: torch.device | str = "cpu",
 ) -> Detector:
     """Loads a detector from a weights file; without a path, the one shipped with centerdet.
 
     Args:
         path: A file written by ``Detector.save`` or ``train.py``.
         threshold: Confidence threshold in [0, 1]; ``None``: the one stored with the weights.
+        views: Views of an image that are averaged, from 1 to 8; ``None``: as stored with the weights.
         device: A torch device.
 
     Raises:
-        ValueError: If the file is missing, damaged or of another kind, or the threshold outside [0, 1].
+        ValueError: If the file is missing, damaged or of another kind, or threshold or views out of range.
     """
     detector = Detector.load(_shipped_weights() if path is None else path, device=device)
     if threshold is not None:
         detector.threshold = threshold
+    if views is not None:
+        detector.views = views
     return detector
 
 

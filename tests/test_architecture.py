@@ -28,7 +28,9 @@ ALLOWED = {
     "report": {"box"},
     "metrics": {"box", "report"},
     "viz": {"box"},
-    "detector": {"box", "codec", "files", "images", "network"},
+    "views": {"maps"},
+    "weights_file": {"files"},
+    "detector": {"box", "codec", "images", "maps", "network", "views", "weights_file"},
     "checkpoint": {"files"},
     "journal": {"detector", "files", "losses", "report", "viz"},
     "run": {

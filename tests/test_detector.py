@@ -56,6 +56,18 @@ def test_batches_of_mixed_sizes_keep_their_order(detector):
     assert len(detector.detect_batch(np.zeros((3, 64, 64)))) == 3
 
 
+def test_all_views_together_find_the_moved_object_in_a_mirrored_image(detector):
+    detector.views = 8
+    image = images()[1]
+    straight, mirrored = detector(image).box, detector(image[:, ::-1]).box
+    assert mirrored.x == pytest.approx(199 - straight.x, abs=1e-3)
+    assert mirrored.y == pytest.approx(straight.y, abs=1e-3)
+    assert np.sin(mirrored.yaw + straight.yaw) == pytest.approx(0, abs=1e-3)
+    for views in (0, 9, 1.5, "2"):
+        with pytest.raises(ValueError, match="views must be a whole number from 1 to 8"):
+            detector.views = views
+
+
 def test_the_heatmap_is_aligned_with_the_image(detector):
     with torch.no_grad():
         for module in (detector.network.center,):
@@ -79,15 +91,17 @@ def test_the_heatmap_is_aligned_with_the_image(detector):
 def test_a_saved_detector_comes_back_whole(detector, tmp_path):
     path = tmp_path / "weights.safetensors"
     detector.threshold = 0.005
+    detector.views = 2
     detector.save(path)
     loaded = centerdet.load(path)
-    assert loaded.threshold == 0.005
+    assert (loaded.threshold, loaded.views) == (0.005, 2)
     assert loaded.report == {"step": 3}
     assert loaded.network.config == detector.network.config
     assert loaded.codec.config == detector.codec.config
     assert loaded.detect_batch(images()) == detector.detect_batch(images())
     assert [file.name for file in tmp_path.iterdir()] == ["weights.safetensors"]
     assert centerdet.load(path, threshold=0.7).threshold == 0.7
+    assert centerdet.load(path, views=8).views == 8
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "0.5"])
@@ -108,7 +122,7 @@ def test_a_bad_image_is_named(detector):
 
 def metadata(**changes):
     detector = {"widths": [8], "blocks": [1]}
-    facts = {"network": detector, "codec": {}, "threshold": 0.5, "report": {}, **changes}
+    facts = {"network": detector, "codec": {}, "threshold": 0.5, "views": 1, "report": {}, **changes}
     return {"format": "centerdet weights 1"} | {key: json.dumps(value) for key, value in facts.items()}
 
 
@@ -119,24 +133,25 @@ def parameters(**config):
 @pytest.mark.parametrize(
     ("tensors", "header", "message"),
     [
-        (parameters(), None, "format is None"),
-        (parameters(), {**metadata(), "format": "centerdet weights 0"}, "format is 'centerdet weights 0'"),
+        (parameters(), None, "not a 'centerdet weights 1' file"),
+        (parameters(), {**metadata(), "format": "centerdet weights 0"}, "not a 'centerdet weights 1' file"),
         (parameters(widths=(16,)), metadata(), "size mismatch"),
         (parameters(widths=(8, 8), blocks=(1, 1)), metadata(), "Unexpected key"),
         ({"x": torch.zeros(1)}, metadata(), "Missing key"),
         (parameters(), metadata(network={"wdths": [8]}), "wdths"),
-        (parameters(), metadata(network={"widths": "many", "blocks": [1]}), "do not fit"),
-        (parameters(), metadata(network=[1]), "do not fit"),
-        (parameters(), metadata(network=None), "do not fit"),
-        (parameters(), metadata(codec="x"), "do not fit"),
+        (parameters(), metadata(network={"widths": "many", "blocks": [1]}), "many"),
+        (parameters(), metadata(network=[1]), ""),
+        (parameters(), metadata(network=None), ""),
+        (parameters(), metadata(codec="x"), ""),
         (parameters(), metadata(codec={"window": 3.0}), "window must be a whole number"),
         (parameters(), metadata(codec={"size_unit": float("nan")}), "size_unit"),
         (parameters(), metadata(report=5), "report an object"),
         (parameters() | {"center.bias": torch.tensor([float("nan")])}, metadata(), "center.bias holds NaN"),
         (parameters() | {"center.bias": torch.tensor([1])}, metadata(), "center.bias is torch.int64"),
         (parameters(), metadata(threshold=2), "threshold"),
-        (parameters(), metadata(threshold="high"), "do not fit"),
-        (parameters(), {**metadata(), "network": "{"}, "do not fit"),
+        (parameters(), metadata(views=9), "views must be a whole number from 1 to 8, got 9"),
+        (parameters(), metadata(threshold="high"), "threshold must lie"),
+        (parameters(), {**metadata(), "network": "{"}, ""),
         (parameters(), {key: value for key, value in metadata().items() if key != "codec"}, "codec"),
     ],
 )
