@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import numbers
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from centerdet.box import Detection, RotatedBox
 from centerdet.codec import Codec, CodecConfig
 from centerdet.images import to_unit_range
 from centerdet.maps import Prediction
-from centerdet.network import CenterNet, NetworkConfig
+from centerdet.network import CenterNet, NetworkConfig, fuse
 from centerdet.views import VIEWS, predict_views
 from centerdet.weights_file import read_weights, write_weights
 
@@ -28,7 +29,7 @@ class Detector:
     """Finds at most one rotated object in a single-channel image.
 
     Args:
-        network: The network; it is put into evaluation mode.
+        network: The network; the detector works with a copy of it as it is now.
         codec: Made for the network's stride.
         threshold: Detections that score below it are not reported, in [0, 1].
         views: How many of an image's eight views (flips and quarter turns) are averaged: more are steadier and slower.
@@ -49,7 +50,8 @@ class Detector:
     ) -> None:
         if codec.stride != network.config.stride:
             raise ValueError(f"codec stride must be the network's, {network.config.stride}, got {codec.stride}")
-        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)  # as trained: what is saved
+        self._fused = fuse(network).to(memory_format=torch.channels_last)  # what is run
         self.codec = codec
         self.threshold, self.views = threshold, views
         self.report = report or {}
@@ -129,9 +131,9 @@ class Detector:
         return boxes.cpu(), scores.cpu()
 
     def _predict(self, images: NDArray[np.float32]) -> Prediction:
-        device = next(self.network.parameters()).device
+        device = next(self._fused.parameters()).device
         tensor = torch.from_numpy(images)[:, None].to(device, memory_format=torch.channels_last)
-        return predict_views(self.network, tensor, views=self.views, stride=self.codec.stride)
+        return predict_views(self._fused, tensor, views=self.views, stride=self.codec.stride)
 
     @staticmethod
     def _prepare(image: ArrayLike, index: int) -> NDArray[np.float32]:
@@ -139,6 +141,19 @@ class Detector:
             return to_unit_range(image)
         except ValueError as error:
             raise ValueError(f"image {index}: {error}") from None
+
+    def to(self, device: torch.device | str) -> Detector:
+        """Moves the detector to a torch device, and returns it.
+
+        Raises:
+            ValueError: If there is no such device.
+        """
+        try:
+            self.network.to(device)
+            self._fused.to(device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"cannot use device {str(device)!r}: {str(error).splitlines()[0]}") from None
+        return self
 
     def save(self, path: str | Path) -> None:
         """Writes the weights file atomically: either the whole new file is there afterwards, or the old one."""
@@ -156,18 +171,23 @@ class Detector:
         """Reads a weights file.
 
         Raises:
-            ValueError: If it is missing, damaged, or not a weights file of this version.
+            ValueError: If it is missing, damaged, or not a weights file of this version, or there is no such device.
         """
         try:
-            detector = cls._build(*read_weights(path))
+            tensors, facts = read_weights(path)
+            network = cls._build_network(tensors, facts)
+            codec = Codec(stride=network.config.stride, config=CodecConfig(**_tuples(facts["codec"])))
+            if not isinstance(codec.config.window, int) or not isinstance(facts["report"], dict):
+                raise ValueError("the codec's window must be a whole number, the report an object")
+            report = facts["report"]
+            detector = cls(network, codec, threshold=facts["threshold"], views=facts["views"], report=report)
         except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"cannot load weights {path}: {reason}") from None
-        detector.network.to(device)
-        return detector
+        return detector.to(device)
 
-    @classmethod
-    def _build(cls, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> Detector:
+    @staticmethod
+    def _build_network(tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> CenterNet:
         network = CenterNet(NetworkConfig(**_tuples(facts["network"])))
         for name, parameter in network.state_dict().items():
             if name in tensors and tensors[name].dtype != parameter.dtype:
@@ -175,10 +195,7 @@ class Detector:
             if name in tensors and not torch.isfinite(tensors[name]).all():
                 raise ValueError(f"{name} holds NaN or infinity")
         network.load_state_dict(tensors)
-        codec = Codec(stride=network.config.stride, config=CodecConfig(**_tuples(facts["codec"])))
-        if not isinstance(codec.config.window, int) or not isinstance(facts["report"], dict):
-            raise ValueError("the codec's window must be a whole number, the report an object")
-        return cls(network, codec, threshold=facts["threshold"], views=facts["views"], report=facts["report"])
+        return network
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Newell et al., "Stacked Hourglass Networks", arXiv 1603.06937; He et al., "Deep 
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, pixel_unshuffle
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from centerdet.maps import Prediction
 
@@ -130,6 +132,17 @@ class CenterNet(nn.Module):
         for head in (self.center, self.boxes):
             nn.init.normal_(head.weight, std=0.01)
         nn.init.constant_(self.center.bias, math.log(self.config.prior / (1 - self.config.prior)))
+
+
+def fuse(network: CenterNet) -> CenterNet:
+    """A copy for inference, with each batch norm folded into the convolution before it: the same maps, sooner."""
+    fused = copy.deepcopy(network).eval()
+    for layers in fused.modules():
+        if isinstance(layers, nn.Sequential):
+            for index, (first, second) in enumerate(pairwise(list(layers))):
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    layers[index], layers[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return fused.requires_grad_(False)
 
 
 def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:

@@ -68,18 +68,18 @@ def test_all_views_together_find_the_moved_object_in_a_mirrored_image(detector):
             detector.views = views
 
 
-def test_the_heatmap_is_aligned_with_the_image(detector):
-    with torch.no_grad():
-        for module in (detector.network.center,):
-            module.weight.zero_()
+def test_the_heatmap_is_aligned_with_the_image(detector, monkeypatch):
     image = np.zeros((90, 131))
-    heatmap = detector.heatmap(image)
+    network = CenterNet(NetworkConfig(widths=(8, 8), blocks=(1, 1)))
+    torch.nn.init.zeros_(network.center.weight)
+    heatmap = Detector(network, Codec()).heatmap(image)
     assert heatmap.shape == image.shape
     np.testing.assert_allclose(heatmap, 0.01, rtol=1e-4)  # the prior
     logits = torch.full((1, 1, 23, 33), -10.0)
     logits[0, 0, 5, 7] = 10.0
     maps = torch.zeros(1, 2, 23, 33)
-    detector.network.forward = lambda _: centerdet.Prediction(center=logits, size=maps, yaw=maps, offset=maps)
+    said = centerdet.Prediction(center=logits, size=maps, yaw=maps, offset=maps)
+    monkeypatch.setattr(CenterNet, "forward", lambda *_: said)
     heatmap = detector.heatmap(image)
     weights = heatmap - heatmap.min()
     ys, xs = np.mgrid[:90, :131]
@@ -111,6 +111,14 @@ def test_a_threshold_outside_0_to_1_is_refused(detector, threshold, tmp_path):
     detector.save(tmp_path / "w")
     with pytest.raises(ValueError, match=r"threshold must lie in \[0, 1\]"):
         centerdet.load(tmp_path / "w", threshold=threshold)
+
+
+def test_a_device_that_is_not_there_is_refused(detector, tmp_path):
+    assert detector.to("cpu") is detector
+    detector.save(tmp_path / "weights")
+    for device in ("abacus", "cuda:99"):
+        with pytest.raises(ValueError, match=f"cannot use device '{device}'"):
+            centerdet.load(tmp_path / "weights", device=device)
 
 
 def test_a_bad_image_is_named(detector):

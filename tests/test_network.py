@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from centerdet import CenterNet, NetworkConfig
-from centerdet.network import ResidualBlock
+from centerdet.network import ResidualBlock, fuse
 
 SMALL = NetworkConfig(widths=(8, 12), blocks=(1, 1))
 
@@ -71,6 +71,24 @@ def test_the_network_moves_with_its_image():
     with torch.inference_mode():
         here, there = network(image).center, network(image.roll((16, 8), (2, 3))).center
     torch.testing.assert_close(here.roll((4, 2), (2, 3))[..., 8:-8, 8:-8], there[..., 8:-8, 8:-8], atol=1e-5, rtol=0)
+
+
+def test_fused_networks_say_the_same():
+    torch.manual_seed(0)
+    network = CenterNet(SMALL)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -1, 1)
+            module.running_mean.uniform_(-1, 1)
+            module.running_var.uniform_(0.5, 2)
+    fused = fuse(network)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
+    assert network.training
+    images = torch.rand(2, 1, 80, 64)
+    with torch.inference_mode():
+        for part, expected in zip(fused(images), network.eval()(images), strict=True):
+            torch.testing.assert_close(part, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_evidence_is_the_log_likelihood_ratio_below_the_noise_level():
