@@ -18,8 +18,8 @@ from centerdet.files import check_folder, write_atomically
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=20_261_123, help="of the samples")
+    parser.add_argument("--samples", type=int, default=10_000, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=20_261_123, help="of the samples; default: %(default)s")
     parser.add_argument("--weights", type=Path, help="default: the shipped ones")
     parser.add_argument("--threshold", type=float, help="default: the one stored with the weights")
     parser.add_argument(
@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     if options.json:
         check_folder(options.json)
+    if options.samples < 1:
+        raise ValueError(f"--samples must be at least 1, got {options.samples}")
     device = pick_device(options.device)
     detector = centerdet.load(options.weights, threshold=options.threshold, views=options.views, device=device)
     scenes = centerdet.official_scenes(options.seed, options.samples)

@@ -16,11 +16,13 @@ from centerdet.command import fail_cleanly, pick_device
 from centerdet.config import read_config
 from centerdet.scene_batches import SceneBatches
 
+DEFAULT = Path(__file__).parent / "configs" / "default.yaml"
+
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "default.yaml")
+    parser.add_argument("--config", type=Path, default=DEFAULT, help="default: configs/default.yaml")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME OF THE CONFIG)")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
     parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")

@@ -10,7 +10,7 @@ from centerdet.network import CenterNet, NetworkConfig
 from centerdet.report import Report
 from centerdet.run import TrainingConfig
 from centerdet.scenes import Scenes, ScenesConfig, make_data, official_scenes
-from centerdet.training import fit
+from centerdet.training import Source, fit
 
 __version__ = "0.1.0"
 
@@ -29,6 +29,7 @@ __all__ = [
     "RotatedBox",
     "Scenes",
     "ScenesConfig",
+    "Source",
     "Target",
     "TrainingConfig",
     "evaluate",

@@ -27,7 +27,7 @@ def load_checkpoint(path: Path, *, settings: dict[str, Any] | None) -> dict[str,
         ValueError: If it is missing, damaged, or from a run with other settings.
     """
     if not path.exists():
-        raise ValueError(f"nothing to resume: there is no {path}; start the run without resume")
+        raise ValueError(f"nothing to resume: there is no {path}; start the run without resume (--resume)")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the reader fail in any way

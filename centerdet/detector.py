@@ -117,7 +117,10 @@ class Detector:
 
     @torch.inference_mode()
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
-        """The centre heatmap: probabilities ``(H, W)``, aligned with the image and interpolated between cells."""
+        """The centre heatmap: probabilities ``(H, W)``, aligned with the image.
+
+        It is interpolated between cells, for looking at: its maximum lies a little below the detection's score.
+        """
         array = to_unit_range(image)
         heatmap = self._predict(array[None]).center.sigmoid()
         # With half-pixel centres, bilinear interpolation puts cell centres where the codec says they are.

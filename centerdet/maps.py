@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 MIN_SIDE = 64  # px: the smallest side of an image that the library works on
@@ -24,6 +25,28 @@ class Batch(NamedTuple):
     images: Tensor
     boxes: Tensor
     present: Tensor
+
+
+def check_batch(batch: Batch) -> None:
+    """Refuses what is no proper batch: one's own data are easily of another type or range.
+
+    Raises:
+        ValueError: If shapes, types or values are not those of ``Batch``.
+    """
+    images, boxes, present = batch
+    count = len(images)
+    if images.ndim != 4 or images.shape[1] != 1 or boxes.shape != (count, 5) or present.shape != (count,):
+        shapes = ", ".join(str(tuple(part.shape)) for part in batch)
+        raise ValueError(f"a batch is images (B, 1, H, W), boxes (B, 5), present (B,); got shapes {shapes}")
+    if not images.is_floating_point() or present.dtype != torch.bool:
+        raise ValueError(
+            f"images must be floats and present bool, got {images.dtype} and {present.dtype}; convert them"
+        )
+    low, high = images.min().item(), images.max().item()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"images must lie in [0, 1], got {low:g} to {high:g}; rescale them")
+    if not torch.isfinite(boxes[present]).all() or not (boxes[present][:, 3:] > 0).all():
+        raise ValueError("boxes must be finite with sizes above 0 wherever present is true; correct the labels")
 
 
 class Prediction(NamedTuple):

@@ -113,7 +113,9 @@ class TrainingRun:
                 reason = " ".join(str(error).split())[:200]
                 raise ValueError(f"cannot resume: {path} does not fit this network: {reason}") from None
         elif path.exists():
-            raise ValueError(f"{self.directory} already holds a run; continue it with resume, or name another folder")
+            raise ValueError(
+                f"{self.directory} already holds a run; go on with resume (--resume), or name another folder (--out)"
+            )
         self.directory.mkdir(parents=True, exist_ok=True)
 
     def checkpoint(self) -> None:

@@ -23,16 +23,21 @@ from centerdet.box import RotatedBox
 from centerdet.codec import Codec
 from centerdet.journal import Journal
 from centerdet.losses import CenterLoss
-from centerdet.maps import Batch
+from centerdet.maps import Batch, check_batch
 from centerdet.network import CenterNet
 from centerdet.report import Report
 from centerdet.run import TrainingConfig, TrainingRun
 
 
 class Source(Protocol):
-    """Where training batches come from: batch ``step`` must be the same whenever it is asked for."""
+    """Where training batches come from: ``source[step]`` is the ``Batch`` of that step, from 0 to ``steps - 1``.
 
-    def __getitem__(self, step: int) -> Batch: ...
+    The same step must always give the same batch, or a resumed run goes another way. A list of batches will do.
+    """
+
+    def __getitem__(self, step: int) -> Batch:
+        """Returns batch ``step``."""
+        ...
 
 
 def fit(
@@ -54,8 +59,8 @@ def fit(
         network: Initialised; it holds the last raw (not averaged) weights afterwards.
         codec: For the network's stride.
         criterion: The loss.
-        source: Training batches; on any device, they are moved.
-        validation: Labelled images that never change during the run.
+        source: ``source[step]`` is the ``Batch`` of each step from 0; on any device, it is moved.
+        validation: A sequence of labelled images ``(H, W)`` that never change during the run.
         config: Settings of the loop.
         directory: The run's folder; made if missing.
         device: Where to train.
@@ -67,7 +72,8 @@ def fit(
         The best validation report; its threshold and weights are in ``best.safetensors``.
 
     Raises:
-        ValueError: If there is nothing to resume, something would be overwritten, or the settings differ.
+        ValueError: If there is nothing to resume, something would be overwritten, the settings differ, or the first
+            batch is not a proper one.
         FloatingPointError: If the loss is not finite; the last checkpoint stays.
         KeyboardInterrupt: On Ctrl-C, after a checkpoint.
     """
@@ -80,13 +86,17 @@ def fit(
     }
     run = TrainingRun(network, codec, criterion, config, Path(directory), torch.device(device), _plain(settings))
     run.start(resume=resume)
+    first = run.step
     with (
         _interrupts() as interrupted,
         Journal(run.directory, resume_from=run.step) as journal,
         tqdm(total=config.steps, initial=run.step, unit="step", disable=None) as bar,
     ):
         while run.step < config.steps:
-            terms = run.train_step(source[run.step])
+            batch = source[run.step]
+            if run.step == first:
+                check_batch(batch)
+            terms = run.train_step(batch)
             bar.update()
             if run.step % config.log_every == 0:
                 journal.log_losses(run.step, terms, run.learning_rate())
@@ -98,7 +108,9 @@ def fit(
             if stop or last or run.step % config.checkpoint_every == 0:
                 run.checkpoint()
             if stop and not last:
-                raise KeyboardInterrupt(f"stopped after step {run.step}")
+                raise KeyboardInterrupt(
+                    f"stopped after step {run.step} of {config.steps}, all saved; go on with resume"
+                )
     return Report(**run.best["report"])
 
 

@@ -21,6 +21,7 @@ def draw_detection(
     truth: RotatedBox | None = None,
     heatmap: NDArray | None = None,
     scale: int = 2,
+    caption: str = "",
 ) -> NDArray[np.uint8]:
     """One picture of an image: the heatmap over it, the true box in green, the found one in orange with its score.
 
@@ -30,6 +31,7 @@ def draw_detection(
         truth: What is there.
         heatmap: ``(H, W)`` probabilities.
         scale: Whole factor by which the picture is enlarged.
+        caption: Written at the top left.
 
     Returns:
         RGB ``(H * scale, W * scale, 3)``.
@@ -39,6 +41,8 @@ def draw_detection(
     for box, color in ((truth, TRUE_COLOR), (found.box if found else None, FOUND_COLOR)):
         if box is not None:
             draw_box(canvas, box, color, scale=scale)
+    if caption:
+        _write(canvas, caption, np.array([4, 4]), (255, 255, 255))
     if found is not None:
         _write(canvas, f"{found.score:.2f}", (found.box.corners().max(axis=0) * scale).astype(int), FOUND_COLOR)
     return canvas

@@ -15,7 +15,7 @@ import pytest
 import centerdet
 import main as main_script
 import train as train_script
-from tools import visualize, write_architecture
+from tools import draw_figures, visualize, write_architecture
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "configs" / "smoke.yaml"
@@ -62,7 +62,7 @@ def test_main_takes_weights_and_a_threshold(tmp_path, capsys):
     [
         (main_script, ["--weights", "missing.safetensors"], "there is no such file"),
         (main_script, ["--threshold", "1.5"], r"threshold must lie in \[0, 1\], got 1.5"),
-        (main_script, ["--samples", "0"], "at least one scene"),
+        (main_script, ["--samples", "0"], "--samples must be at least 1, got 0"),
         (main_script, ["--seed", "-1", "--samples", "1"], "seed"),
         (main_script, ["--device", "abacus"], "cannot use device 'abacus'"),
         (main_script, ["--device", "meta"], "cannot use device 'meta'"),
@@ -73,6 +73,8 @@ def test_main_takes_weights_and_a_threshold(tmp_path, capsys):
         (train_script, ["--config", str(SMOKE), "--threads", "0"], "threads"),
         (visualize, ["missing.png"], "cannot read missing.png"),
         (visualize, ["--count", "0"], "must be at least 1"),
+        (visualize, ["--columns", "0"], "must be at least 1"),
+        (draw_figures, ["--metrics", "missing.jsonl"], "no metrics at missing.jsonl"),
         (write_architecture, ["--config", "missing.yaml"], "cannot read config"),
     ],
 )
@@ -134,7 +136,7 @@ def test_visualize_refuses_files_that_are_no_images(tmp_path, capsys):
     assert not (tmp_path / "sheet.png").exists()
 
 
-@pytest.mark.parametrize("script", ["main.py", "train.py", "tools/visualize.py", "tools/write_architecture.py"])
+@pytest.mark.parametrize("script", ["main.py", "train.py", "tools/visualize.py", "tools/draw_figures.py"])
 def test_scripts_explain_themselves_from_any_folder(script, tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / script, "--help"], capture_output=True, text=True, cwd=tmp_path, check=True

@@ -1,6 +1,7 @@
 """The loop: it learns, it stops and goes on exactly, and it loses nothing."""
 
 import json
+import math
 import os
 import signal
 from contextlib import contextmanager
@@ -120,7 +121,7 @@ def test_tensorboard_has_every_curve_and_the_heatmaps(whole):
 
 @pytest.mark.parametrize("step", [0, 2, 3])
 def test_a_stopped_run_goes_on_exactly(whole, tmp_path, step):
-    with pytest.raises(KeyboardInterrupt, match=f"stopped after step {step + 1}"):
+    with pytest.raises(KeyboardInterrupt, match=f"stopped after step {step + 1} of 6"):
         train(tmp_path, source=interrupt_at(step))
     assert state_of(tmp_path)["step"] == step + 1
     assert (tmp_path / "last.safetensors").exists()
@@ -246,6 +247,31 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     with pytest.raises(FloatingPointError, match="the loss of step 3 is nan"):
         train(tmp_path, source=Broken())
     assert state_of(tmp_path)["step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": torch.zeros(4, 64, 64)}, r"got shapes \(4, 64, 64\)"),
+        ({"images": torch.zeros(4, 1, 64, 64, dtype=torch.uint8)}, "images must be floats .* got torch.uint8"),
+        ({"images": torch.full((4, 1, 64, 64), 255.0)}, r"images must lie in \[0, 1\], got 255 to 255"),
+        ({"images": torch.full((4, 1, 64, 64), math.nan)}, "images must lie in"),
+        ({"boxes": torch.ones(4, 4)}, r"got shapes .*\(4, 4\)"),
+        ({"boxes": torch.full((4, 5), math.nan)}, "boxes must be finite"),
+        ({"boxes": torch.zeros(4, 5)}, "sizes above 0"),
+        ({"present": torch.ones(4)}, "present bool, got .* torch.float32"),
+        ({"present": torch.ones(3, dtype=torch.bool)}, "got shapes"),
+    ],
+)
+def test_batches_of_another_kind_are_refused(change, message, tmp_path):
+    good = Batch(torch.zeros(4, 1, 64, 64), torch.ones(4, 5), torch.ones(4, dtype=torch.bool))
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, source=[good._replace(**change)] * 6)
+
+
+def test_a_list_of_batches_is_a_source(tmp_path):
+    batches = Source().batches
+    assert train(tmp_path, source=[batches[step] for step in range(6)]).samples == len(VALIDATION)
 
 
 def test_learning_rate_warms_up_and_falls_to_zero(tmp_path):

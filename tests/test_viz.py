@@ -59,6 +59,12 @@ def test_a_detection_shows_both_boxes_and_leaves_the_image_alone():
     assert not image.any()
 
 
+def test_a_caption_is_written_at_the_top_left():
+    picture = draw_detection(np.zeros((80, 100)), caption="nothing")
+    assert (picture[:24, :60] > 200).any()
+    assert not picture[30:].any()
+
+
 def test_a_contact_sheet_holds_every_picture():
     tiles = [np.full((10 + i, 20, 3), 10 * i, np.uint8) for i in range(5)]
     sheet = contact_sheet(tiles, columns=2, gap=4)

@@ -124,6 +124,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--seed", type=int, default=0, help="of the scene that is drawn")
     options = parser.parse_args(arguments)
+    if not options.metrics.exists():
+        raise ValueError(f"no metrics at {options.metrics}; give a run's, --metrics runs/NAME/metrics.jsonl")
     detector = centerdet.load(options.weights)
     try:
         batch_size = detector.report["settings"]["curriculum"]["batch_size"]

@@ -29,10 +29,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="*", type=Path, help="image files (default: generated scenes)")
     parser.add_argument("--out", type=Path, default=Path("heatmaps.png"), help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the generated scenes")
-    parser.add_argument("--count", type=int, default=12, help="number of generated scenes")
+    parser.add_argument("--seed", type=int, default=0, help="of the generated scenes; default: %(default)s")
+    parser.add_argument("--count", type=int, default=12, help="number of generated scenes; default: %(default)s")
     parser.add_argument("--columns", type=int, help="default: as square as it gets")
-    parser.add_argument("--scale", type=int, default=2, help="enlargement of each image")
+    parser.add_argument("--scale", type=int, default=2, help="enlargement of each image; default: %(default)s")
     parser.add_argument("--weights", type=Path, help="default: the shipped ones")
     parser.add_argument("--threshold", type=float, help="default: the one stored with the weights")
     return parser.parse_args(arguments)
@@ -42,15 +42,19 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Draws as the command line says."""
     options = parse_arguments(arguments)
-    if min(options.count, options.scale, options.columns or 1) < 1:
+    columns = 1 if options.columns is None else options.columns
+    if min(options.count, options.scale, columns) < 1:
         raise ValueError("--count, --scale and --columns must be at least 1")
     check_folder(options.out)
     detector = centerdet.load(options.weights, threshold=options.threshold)
     pairs = _read(options.images) if options.images else centerdet.official_scenes(options.seed, options.count)
+    names = [path.name for path in options.images] or [f"seed {options.seed}, {i + 1}" for i in range(options.count)]
     tiles = []
-    for image, truth in pairs:
+    for name, (image, truth) in zip(names, pairs, strict=True):
         found, heatmap = detector(image), detector.heatmap(image)
-        tiles.append(draw_detection(image, found=found, truth=truth, heatmap=heatmap, scale=options.scale))
+        caption = name if found else f"{name}: nothing found"
+        picture = draw_detection(image, found=found, truth=truth, heatmap=heatmap, scale=options.scale, caption=caption)
+        tiles.append(picture)
     sheet = contact_sheet(tiles, columns=options.columns)
     png = cv2.imencode(".png", sheet[..., ::-1])[1]
     write_atomically(options.out, png.tobytes())
