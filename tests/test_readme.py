@@ -1,0 +1,37 @@
+"""What the README shows works, word for word."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("index", range(len(SNIPPETS)))
+def test_snippets_run(index, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(SNIPPETS[index], f"README snippet {index}", "exec"), {})
+
+
+def test_there_are_snippets():
+    assert len(SNIPPETS) == 2
+
+
+def test_links_and_pictures_lead_somewhere():
+    targets = re.findall(r"\]\(([^)#][^)]*)\)", README)
+    missing = [target for target in targets if "://" not in target and not (ROOT / target).exists()]
+    assert not missing
+
+
+def test_no_placeholder_is_left():
+    assert not re.findall(r"@[A-Z]+@", README)
+
+
+def test_ci_runs_the_readmes_test_command():
+    command = README.split("<!-- tests -->")[1].split("<!-- end -->")[0].strip()
+    assert command.count("\n") == 0
+    assert command.endswith("-m pytest -q")
+    assert "<!-- tests -->" in (ROOT / ".ci" / "run").read_text()
