@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, help="default: the shipped ones")
     parser.add_argument("--metrics", type=Path, default=ROOT / "docs" / "run" / "metrics.jsonl")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
-    parser.add_argument("--seed", type=int, default=0, help="of the scene that is drawn")
+    parser.add_argument("--seed", type=int, default=1, help="of the scene that is drawn")
     options = parser.parse_args(arguments)
     if not options.metrics.exists():
         raise ValueError(f"no metrics at {options.metrics}; give a run's, --metrics runs/NAME/metrics.jsonl")
