@@ -9,6 +9,7 @@ import pytest
 
 import centerdet
 from centerdet.box import yaw_error
+from centerdet.config import read_config
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -32,7 +33,9 @@ def test_the_shipped_weights_have_less_than_a_million_parameters(detector):
 def test_their_threshold_and_validation_report_are_stored_with_them(detector):
     assert 0 < detector.threshold < 1
     assert detector.report["validation"]["ap"] > 0.88
-    assert detector.report["settings"]["network"]["widths"] == list(detector.network.config.widths)
+    default = read_config(Path(__file__).parent.parent / "configs" / "default.yaml")
+    assert detector.report["settings"] == default.to_dict()
+    assert detector.network.config == default.network
 
 
 def test_integers_and_floats_of_the_same_picture_give_the_same_box(detector):
