@@ -22,9 +22,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=20_261_123, help="of the samples; default: %(default)s")
     parser.add_argument("--weights", type=Path, help="default: the shipped ones")
     parser.add_argument("--threshold", type=float, help="default: the one stored with the weights")
-    parser.add_argument(
-        "--views", type=int, help="of each image, averaged, 1 to 8; default: as stored with the weights"
-    )
     parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
     return parser.parse_args(arguments)
@@ -39,12 +36,12 @@ def main(arguments: list[str] | None = None) -> None:
     if options.samples < 1:
         raise ValueError(f"--samples must be at least 1, got {options.samples}")
     device = pick_device(options.device)
-    detector = centerdet.load(options.weights, threshold=options.threshold, views=options.views, device=device)
+    detector = centerdet.load(options.weights, threshold=options.threshold, device=device)
     scenes = centerdet.official_scenes(options.seed, options.samples)
     report = centerdet.evaluate(detector, scenes, count=options.samples, progress=True)
     print(report)
     if options.json:
-        facts = {"seed": options.seed, "threshold": detector.threshold, "views": detector.views, **report.to_dict()}
+        facts = {"seed": options.seed, "threshold": detector.threshold, **report.to_dict()}
         write_atomically(options.json, (json.dumps(facts, indent=2) + "\n").encode())
 
 

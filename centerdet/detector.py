@@ -19,7 +19,6 @@ from centerdet.codec import Codec, CodecConfig
 from centerdet.images import to_unit_range
 from centerdet.maps import Prediction
 from centerdet.network import CenterNet, NetworkConfig, fuse
-from centerdet.views import VIEWS, predict_views
 from centerdet.weights_file import read_weights, write_weights
 
 _SHIPPED = "centerdet.safetensors"
@@ -32,11 +31,10 @@ class Detector:
         network: The network; the detector works with a copy of it as it is now.
         codec: Made for the network's stride.
         threshold: Detections that score below it are not reported, in [0, 1].
-        views: How many of an image's eight views (flips and quarter turns) are averaged: more are steadier and slower.
         report: What is known of the weights, any JSON object; stored with them.
 
     Raises:
-        ValueError: If the threshold is outside [0, 1], views outside 1..8, or the codec made for another stride.
+        ValueError: If the threshold is outside [0, 1], or the codec made for another stride.
     """
 
     def __init__(
@@ -45,7 +43,6 @@ class Detector:
         codec: Codec,
         *,
         threshold: float = 0.3,
-        views: int = 1,
         report: dict[str, Any] | None = None,
     ) -> None:
         if codec.stride != network.config.stride:
@@ -53,7 +50,7 @@ class Detector:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)  # as trained: what is saved
         self._fused = fuse(network).to(memory_format=torch.channels_last)  # what is run
         self.codec = codec
-        self.threshold, self.views = threshold, views
+        self.threshold = threshold
         self.report = report or {}
 
     @property
@@ -66,17 +63,6 @@ class Detector:
         if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
             raise ValueError(f"threshold must lie in [0, 1], got {value!r}")
         self._threshold = float(value)
-
-    @property
-    def views(self) -> int:
-        """How many of an image's eight views are averaged."""
-        return self._views
-
-    @views.setter
-    def views(self, value: int) -> None:
-        if value not in range(1, len(VIEWS) + 1):
-            raise ValueError(f"views must be a whole number from 1 to {len(VIEWS)}, got {value!r}")
-        self._views = int(value)
 
     def __call__(self, image: ArrayLike) -> Detection | None:
         """The same as ``detect``."""
@@ -136,7 +122,7 @@ class Detector:
     def _predict(self, images: NDArray[np.float32]) -> Prediction:
         device = next(self._fused.parameters()).device
         tensor = torch.from_numpy(images)[:, None].to(device, memory_format=torch.channels_last)
-        return predict_views(self._fused, tensor, views=self.views, stride=self.codec.stride)
+        return self._fused(tensor)
 
     @staticmethod
     def _prepare(image: ArrayLike, index: int) -> NDArray[np.float32]:
@@ -164,7 +150,6 @@ class Detector:
             "network": asdict(self.network.config),
             "codec": asdict(self.codec.config),
             "threshold": self.threshold,
-            "views": self.views,
             "report": self.report,
         }
         write_weights(path, self.network.state_dict(), facts)
@@ -183,7 +168,7 @@ class Detector:
             if not isinstance(codec.config.window, int) or not isinstance(facts["report"], dict):
                 raise ValueError("the codec's window must be a whole number, the report an object")
             report = facts["report"]
-            detector = cls(network, codec, threshold=facts["threshold"], views=facts["views"], report=report)
+            detector = cls(network, codec, threshold=facts["threshold"], report=report)
         except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"cannot load weights {path}: {reason}") from None
@@ -210,7 +195,6 @@ def load(
     path: str | Path | None = None,
     *,
     threshold: float | None = None,
-    views: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Detector:
     """Loads a detector from a weights file; without a path, the one shipped with centerdet.
@@ -218,17 +202,14 @@ def load(
     Args:
         path: A file written by ``Detector.save`` or ``train.py``.
         threshold: Confidence threshold in [0, 1]; ``None``: the one stored with the weights.
-        views: Views of an image that are averaged, from 1 to 8; ``None``: as stored with the weights.
         device: A torch device.
 
     Raises:
-        ValueError: If the file is missing, damaged or of another kind, or threshold or views out of range.
+        ValueError: If the file is missing, damaged or of another kind, or the threshold out of range.
     """
     detector = Detector.load(_shipped_weights() if path is None else path, device=device)
     if threshold is not None:
         detector.threshold = threshold
-    if views is not None:
-        detector.views = views
     return detector
 
 

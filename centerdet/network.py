@@ -1,7 +1,8 @@
 """The network: a small U-Net with additive skips (an hourglass), from an image to a ``Prediction``.
 
 image ``(B, 1, H, W)`` -> evidence channels -> pixel-unshuffle by the stride -> residual blocks, halved twice and
-brought back up -> 1x1 heads at 1/stride of the image. Every size works: padding happens inside.
+brought back up -> 1x1 heads at 1/stride of the image. Every size works: padding happens inside. All layers are those
+of ``symmetry``: the maps of a flipped or quarter-turned image are the flipped or turned maps.
 
 Newell et al., "Stacked Hourglass Networks", arXiv 1603.06937; He et al., "Deep Residual Learning", arXiv 1512.03385.
 """
@@ -19,6 +20,7 @@ from torch.nn.functional import interpolate, pad, pixel_unshuffle
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from centerdet.maps import Prediction
+from centerdet.symmetry import ORDER, GroupBatchNorm, GroupConv, LiftingConv, Readout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,7 @@ class NetworkConfig:
 
     Attributes:
         stride: Pixels per output cell, a power of two.
-        widths: Channels at each level, finest first; every further level halves the resolution.
+        widths: Channels at each level, multiples of 8, finest first; every further level halves the resolution.
         blocks: Residual blocks at each level on the way down.
         noise_level: What the background never exceeds. With it the network sees each pixel's evidence (see
             ``CenterNet.evidence``); ``None``: unknown, it sees the pixels alone.
@@ -45,6 +47,8 @@ class NetworkConfig:
             raise ValueError(f"stride must be 1, 2, 4 or 8, got {self.stride}")
         if not self.widths or len(self.widths) != len(self.blocks) or min(*self.widths, *self.blocks) < 1:
             raise ValueError(f"widths and blocks need one number of at least 1 per level, got {self}")
+        if any(width % ORDER for width in self.widths):
+            raise ValueError(f"widths must be multiples of {ORDER}, one channel per flip and turn, got {self.widths}")
         if not 0 < self.prior < 1:
             raise ValueError(f"prior must lie in (0, 1), got {self.prior}")
         if self.noise_level is not None and not 0 < self.noise_level <= 1:
@@ -56,8 +60,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = _convolution(width, width)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        self.first = _activated(GroupConv(width, width, 3), width)
+        self.second = nn.Sequential(GroupConv(width, width, 3), GroupBatchNorm(width))
+        nn.init.zeros_(self.second[1].weight)  # each block starts as the identity
 
     def forward(self, features: Tensor) -> Tensor:
         """Adds to the features what two convolutions make of them."""
@@ -75,24 +80,22 @@ class CenterNet(nn.Module):
         super().__init__()
         self.config = config = config or NetworkConfig()
         widths = config.widths
-        channels = (1 if config.noise_level is None else 2) * config.stride**2
-        self.stem = _convolution(channels, widths[0])
-        self.down = nn.ModuleList(_convolution(a, b, stride=2) for a, b in pairwise(widths))
+        channels = 1 if config.noise_level is None else 2
+        self.stem = _activated(LiftingConv(channels, widths[0], stride=config.stride), widths[0])
+        self.down = nn.ModuleList(_activated(GroupConv(a, b, 2), b) for a, b in pairwise(widths))
         self.encode = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, config.blocks, strict=True))
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(GroupConv(b, a, 1, bias=True) for a, b in pairwise(widths))
         self.refine = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
-        self.center = nn.Conv2d(widths[0], 1, 1)
-        self.boxes = nn.Conv2d(widths[0], 6, 1)
-        self._initialise()
+        self.heads = Readout(widths[0], scalars=3, vectors=2)  # centre, width, height; sin and cos of yaw, offset
+        nn.init.constant_(self.heads.bias[0], math.log(config.prior / (1 - config.prior)))
 
     def forward(self, images: Tensor) -> Prediction:
         """Maps ``(B, 1, H, W)`` images in [0, 1] to maps of ``ceil(H / stride)`` by ``ceil(W / stride)`` cells."""
-        stride = self.config.stride
-        height, width = images.shape[-2:]
-        multiple = stride * 2 ** len(self.down)
+        top, bottom, rows = self._padding(images.shape[-2])
+        left, right, columns = self._padding(images.shape[-1])
         # Padding comes after the evidence: 0 there means "nothing is known", as in a convolution's own padding.
-        evidence = pad(self.evidence(images), (0, -width % multiple, 0, -height % multiple))
-        features = self.stem(pixel_unshuffle(evidence, stride))  # (B, C, H / stride, W / stride)
+        evidence = pad(self.evidence(images), (left, right, top, bottom))
+        features = self.stem(pixel_unshuffle(evidence, self.config.stride))  # (B, C, H / stride, W / stride)
         skips = []
         for blocks, down in zip(self.encode, self.down, strict=False):
             skips.append(blocks(features))
@@ -100,10 +103,8 @@ class CenterNet(nn.Module):
         features = self.encode[-1](features)
         for skip, up, refine in zip(reversed(skips), reversed(self.up), reversed(self.refine), strict=True):
             features = refine(skip + interpolate(up(features), scale_factor=2.0, mode="nearest"))
-
-        rows, columns = math.ceil(height / stride), math.ceil(width / stride)
-        center = self.center(features)[:, :, :rows, :columns]
-        size, yaw, offset = self.boxes(features)[:, :, :rows, :columns].split(2, dim=1)
+        maps = self.heads(features)[:, :, rows, columns]
+        center, size, yaw, offset = maps.split((1, 2, 2, 2), dim=1)  # the nose points to (sin, cos): a vector
         return Prediction(center=center, size=size, yaw=yaw, offset=offset)
 
     def evidence(self, images: Tensor) -> Tensor:
@@ -120,35 +121,29 @@ class CenterNet(nn.Module):
         ratio = (2 * images / level).clamp(min=math.exp(-3)).log().mul(0.5)
         return torch.cat([above.to(images.dtype), torch.where(above, 0.0, ratio)], dim=1)
 
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for block in self.modules():
-            if isinstance(block, ResidualBlock):
-                nn.init.zeros_(block.second[1].weight)  # each block starts as the identity
-        for head in (self.center, self.boxes):
-            nn.init.normal_(head.weight, std=0.01)
-        nn.init.constant_(self.center.bias, math.log(self.config.prior / (1 - self.config.prior)))
+    def _padding(self, side: int) -> tuple[int, int, slice]:
+        """Pixels before and after an image's side, as even as whole cells allow, and the cells that are the image."""
+        stride = self.config.stride
+        cells = math.ceil(side / stride)
+        missing = -cells % 2 ** len(self.down)
+        before = missing // 2
+        return before * stride, (cells + missing - before) * stride - side, slice(before, before + cells)
 
 
 def fuse(network: CenterNet) -> CenterNet:
-    """A copy for inference, with each batch norm folded into the convolution before it: the same maps, sooner."""
+    """A copy for inference, made of ordinary convolutions with each batch norm folded in: the same maps, sooner."""
     fused = copy.deepcopy(network).eval()
-    for layers in fused.modules():
-        if isinstance(layers, nn.Sequential):
-            for index, (first, second) in enumerate(pairwise(list(layers))):
-                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                    layers[index], layers[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    for name, layer in list(fused.named_modules()):
+        parent = fused.get_submodule(name.rpartition(".")[0])
+        if isinstance(layer, nn.Sequential) and isinstance(layer[0], GroupConv | LiftingConv):
+            layer[0], layer[1] = fuse_conv_bn_eval(layer[0].plain().eval(), layer[1].plain()), nn.Identity()
+        elif isinstance(layer, GroupConv | Readout) and not isinstance(parent, nn.Sequential):
+            parent.register_module(name.rpartition(".")[2], layer.plain())
     return fused.requires_grad_(False)
 
 
-def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
-    )
+def _activated(convolution: GroupConv | LiftingConv, width: int) -> nn.Sequential:
+    return nn.Sequential(convolution, GroupBatchNorm(width), nn.ReLU())
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

@@ -3,7 +3,8 @@
 Everything in a step follows from the batch and this state, so a resumed run goes exactly the way of one that was never
 stopped.
 
-EMA of weights: Polyak & Juditsky (1992); warm-up and cosine: Loshchilov & Hutter, arXiv 1608.03983; AdamW: 1711.05101.
+EMA of weights: Polyak & Juditsky (1992); warm-up and cosine: Loshchilov & Hutter, arXiv 1608.03983; AdamW: 1711.05101;
+Muon: Jordan et al. (2024), scaled as in Liu et al., "Muon is Scalable", arXiv 2502.16982.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from centerdet.maps import Batch
 from centerdet.metrics import collect
 from centerdet.network import CenterNet
 from centerdet.report import choose_threshold, summarise
+from centerdet.symmetry import GroupConv
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class TrainingConfig:
         steps: Optimiser steps.
         learning_rate: At its peak.
         warmup_steps: Steps of linear warm-up, before the cosine to zero.
-        weight_decay: Of AdamW.
+        weight_decay: Of the kernels.
         clip_norm: Largest norm of the gradient.
         ema_decay: Of the moving average that is validated and saved.
         precision: ``bfloat16`` autocasts; ``auto`` does so where the device is fast at it.
@@ -94,7 +96,7 @@ class TrainingRun:
         self.average = AveragedModel(
             self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
         )
-        self.optimizer = torch.optim.AdamW(_parameter_groups(network, config.weight_decay), lr=config.learning_rate)
+        self.optimizers = _optimizers(network, config)
         self.step = 0
         self.best: dict[str, Any] = {}
         self.threshold = 0.5  # of the last validation
@@ -107,7 +109,8 @@ class TrainingRun:
             try:
                 self.network.load_state_dict(state["network"])
                 self.average.load_state_dict(state["average"])
-                self.optimizer.load_state_dict(state["optimizer"])
+                for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
+                    optimizer.load_state_dict(its_state)
                 self.step, self.best, self.threshold = state["step"], state["best"], state["threshold"]
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())[:200]
@@ -125,7 +128,7 @@ class TrainingRun:
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "best": self.best,
             "threshold": self.threshold,
             "settings": self.settings,
@@ -146,8 +149,9 @@ class TrainingRun:
         Raises:
             FloatingPointError: If the loss is not finite; the weights are untouched.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate()
         images, boxes, present = (tensor.to(self.device) for tensor in batch)
         target = self.codec.encode(boxes, present, images.shape[-2:])
         with _autocast(self.device, self.config.precision):
@@ -158,10 +162,11 @@ class TrainingRun:
                 f"the loss of step {self.step} is {terms.total.item()}; start a new run, in another folder, "
                 "with a lower learning_rate or clip_norm"
             )
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         terms.total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
         return LossTerms(*(term.detach() for term in terms))
@@ -182,11 +187,21 @@ class TrainingRun:
         return Detector(self.average.module, self.codec, threshold=self.threshold, report=report)
 
 
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay the kernels alone: biases and normalisation have no scale to be held down."""
-    kernels = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+def _optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the group convolutions, whose weights are matrices; AdamW for all else.
+
+    The decay is for the kernels alone: biases and normalisation have no scale to be held down.
+    """
+    matrices = [layer.weight for layer in network.modules() if isinstance(layer, GroupConv)]
+    ours = {id(weight) for weight in matrices}
+    others = [parameter for parameter in network.parameters() if id(parameter) not in ours]
+    kernels = {"params": [parameter for parameter in others if parameter.ndim > 1]}
+    vectors = {"params": [parameter for parameter in others if parameter.ndim == 1], "weight_decay": 0.0}
+    common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    return [
+        torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **common),
+        torch.optim.AdamW([kernels, vectors], **common),
+    ]
 
 
 def _autocast(device: torch.device, precision: str) -> torch.autocast | nullcontext:

@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 import centerdet
 from centerdet import CenterNet, Codec, CodecConfig, Detector, NetworkConfig
+from centerdet.symmetry import matrices, transform
 
 SIZES = [(64, 64), (200, 200), (64, 64), (131, 77), (200, 200), (64, 64)]
 
@@ -56,22 +57,23 @@ def test_batches_of_mixed_sizes_keep_their_order(detector):
     assert len(detector.detect_batch(np.zeros((3, 64, 64)))) == 3
 
 
-def test_all_views_together_find_the_moved_object_in_a_mirrored_image(detector):
-    detector.views = 8
-    image = images()[1]
-    straight, mirrored = detector(image).box, detector(image[:, ::-1]).box
-    assert mirrored.x == pytest.approx(199 - straight.x, abs=1e-3)
-    assert mirrored.y == pytest.approx(straight.y, abs=1e-3)
-    assert np.sin(mirrored.yaw + straight.yaw) == pytest.approx(0, abs=1e-3)
-    for views in (0, 9, 1.5, "2"):
-        with pytest.raises(ValueError, match="views must be a whole number from 1 to 8"):
-            detector.views = views
+@pytest.mark.parametrize("element", range(8))
+def test_a_turned_or_mirrored_image_shows_the_moved_object(detector, element):
+    image = torch.from_numpy(images()[1])
+    side = len(image) - 1
+    straight, turned = (detector(transform(array, k).numpy()).box for array, k in ((image, 0), (image, element)))
+    matrix = matrices()[element].double().numpy()
+    center = matrix @ [straight.x - side / 2, straight.y - side / 2] + side / 2
+    np.testing.assert_allclose([turned.x, turned.y], center, atol=1e-3)
+    heading = matrix @ [np.sin(straight.yaw), np.cos(straight.yaw)]
+    np.testing.assert_allclose([np.sin(turned.yaw), np.cos(turned.yaw)], heading, atol=1e-3)
+    np.testing.assert_allclose([turned.width, turned.height], [straight.width, straight.height], atol=1e-3)
 
 
 def test_the_heatmap_is_aligned_with_the_image(detector, monkeypatch):
     image = np.zeros((90, 131))
     network = CenterNet(NetworkConfig(widths=(8, 8), blocks=(1, 1)))
-    torch.nn.init.zeros_(network.center.weight)
+    torch.nn.init.zeros_(network.heads.scalars)
     heatmap = Detector(network, Codec()).heatmap(image)
     assert heatmap.shape == image.shape
     np.testing.assert_allclose(heatmap, 0.01, rtol=1e-4)  # the prior
@@ -91,17 +93,15 @@ def test_the_heatmap_is_aligned_with_the_image(detector, monkeypatch):
 def test_a_saved_detector_comes_back_whole(detector, tmp_path):
     path = tmp_path / "weights.safetensors"
     detector.threshold = 0.005
-    detector.views = 2
     detector.save(path)
     loaded = centerdet.load(path)
-    assert (loaded.threshold, loaded.views) == (0.005, 2)
+    assert loaded.threshold == 0.005
     assert loaded.report == {"step": 3}
     assert loaded.network.config == detector.network.config
     assert loaded.codec.config == detector.codec.config
     assert loaded.detect_batch(images()) == detector.detect_batch(images())
     assert [file.name for file in tmp_path.iterdir()] == ["weights.safetensors"]
     assert centerdet.load(path, threshold=0.7).threshold == 0.7
-    assert centerdet.load(path, views=8).views == 8
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "0.5"])
@@ -130,7 +130,7 @@ def test_a_bad_image_is_named(detector):
 
 def metadata(**changes):
     detector = {"widths": [8], "blocks": [1]}
-    facts = {"network": detector, "codec": {}, "threshold": 0.5, "views": 1, "report": {}, **changes}
+    facts = {"network": detector, "codec": {}, "threshold": 0.5, "report": {}, **changes}
     return {"format": "centerdet weights 1"} | {key: json.dumps(value) for key, value in facts.items()}
 
 
@@ -154,10 +154,9 @@ def parameters(**config):
         (parameters(), metadata(codec={"window": 3.0}), "window must be a whole number"),
         (parameters(), metadata(codec={"size_unit": float("nan")}), "size_unit"),
         (parameters(), metadata(report=5), "report an object"),
-        (parameters() | {"center.bias": torch.tensor([float("nan")])}, metadata(), "center.bias holds NaN"),
-        (parameters() | {"center.bias": torch.tensor([1])}, metadata(), "center.bias is torch.int64"),
+        (parameters() | {"heads.bias": torch.tensor([float("nan")])}, metadata(), "heads.bias holds NaN"),
+        (parameters() | {"heads.bias": torch.tensor([1])}, metadata(), "heads.bias is torch.int64"),
         (parameters(), metadata(threshold=2), "threshold"),
-        (parameters(), metadata(views=9), "views must be a whole number from 1 to 8, got 9"),
         (parameters(), metadata(threshold="high"), "threshold must lie"),
         (parameters(), {**metadata(), "network": "{"}, ""),
         (parameters(), {key: value for key, value in metadata().items() if key != "codec"}, "codec"),

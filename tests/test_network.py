@@ -5,14 +5,28 @@ import torch
 
 from centerdet import CenterNet, NetworkConfig
 from centerdet.network import ResidualBlock, fuse
+from centerdet.symmetry import GroupBatchNorm, matrices, transform
 
-SMALL = NetworkConfig(widths=(8, 12), blocks=(1, 1))
+SMALL = NetworkConfig(widths=(8, 16), blocks=(1, 1))
+
+
+def lively(network):
+    """The network as if trained: nothing is zero, and no channel like another."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, GroupBatchNorm):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -1, 1)
+            module.running_mean.uniform_(-1, 1)
+            module.running_var.uniform_(0.5, 2)
+    torch.nn.init.normal_(network.heads.vectors, std=0.3)
+    return network.eval()
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (200, 200), (65, 131), (97, 64)])
 @pytest.mark.parametrize("stride", [1, 2, 4])
 def test_every_image_size_has_a_map_of_its_own(height, width, stride):
-    config = NetworkConfig(widths=(8, 12), blocks=(1, 1), stride=stride)
+    config = NetworkConfig(widths=(8, 16), blocks=(1, 1), stride=stride)
     prediction = CenterNet(config).eval()(torch.rand(2, 1, height, width))
     cells = (math.ceil(height / stride), math.ceil(width / stride))
     assert [tuple(part.shape) for part in prediction] == [(2, channels, *cells) for channels in (1, 2, 2, 2)]
@@ -34,10 +48,9 @@ def test_the_default_network_has_less_than_a_million_parameters():
 
 def test_blocks_add_two_convolutions_to_their_input():
     torch.manual_seed(0)
-    block = ResidualBlock(4).eval()
-    features = torch.randn(1, 4, 6, 6)
-    torch.nn.init.zeros_(block.second[1].weight)  # as in a fresh network: the identity
-    torch.testing.assert_close(block(features), features.relu())
+    block = ResidualBlock(16).eval()
+    features = torch.randn(1, 16, 6, 6)
+    torch.testing.assert_close(block(features), features.relu())  # a fresh one: the identity
     torch.nn.init.ones_(block.second[1].weight)
     first = block.first[0](features).div(1 + 1e-5).relu()
     expected = features + block.second[0](first).div((1 + 1e-5) ** 0.5)
@@ -55,12 +68,12 @@ def test_an_image_is_seen_the_same_alone_and_in_a_batch():
 
 def test_padding_inside_says_neither_object_nor_background():
     network = CenterNet(SMALL).eval()
-    image = torch.rand(1, 1, 100, 70)
+    image = torch.rand(1, 1, 92, 70)  # 23 by 18 cells; the second level needs an even number
     nothing = torch.nn.functional.pad(image, (0, 2, 0, 4), value=0.4)  # half the noise level: the evidence is 0
     with torch.inference_mode():
         inside, outside = network(image), network(nothing)
     for part, padded in zip(inside, outside, strict=True):
-        torch.testing.assert_close(part, padded[:, :, :25, :18], atol=1e-6, rtol=0)
+        torch.testing.assert_close(part, padded[:, :, :23, :18], atol=1e-6, rtol=0)
 
 
 def test_the_network_moves_with_its_image():
@@ -73,17 +86,27 @@ def test_the_network_moves_with_its_image():
     torch.testing.assert_close(here.roll((4, 2), (2, 3))[..., 8:-8, 8:-8], there[..., 8:-8, 8:-8], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("size", [(72, 104), (96, 64)])  # 18 by 26 cells: padded on both sides
+@pytest.mark.parametrize("element", range(8))
+def test_the_maps_of_a_turned_or_mirrored_image_are_the_moved_maps(element, size):
+    network = lively(CenterNet(NetworkConfig(widths=(8, 16, 16), blocks=(1, 1, 1))))
+    image = torch.rand(1, 1, *size)
+    with torch.inference_mode():
+        straight, turned = network(image), network(transform(image, element))
+    expected = straight._replace(
+        yaw=torch.einsum("ij,bjhw->bihw", matrices()[element], straight.yaw),
+        offset=torch.einsum("ij,bjhw->bihw", matrices()[element], straight.offset),
+    )
+    assert straight.yaw.abs().max() > 0.05
+    for part, moved in zip(turned, expected, strict=True):
+        torch.testing.assert_close(part, transform(moved, element), atol=1e-4, rtol=1e-4)
+
+
 def test_fused_networks_say_the_same():
-    torch.manual_seed(0)
-    network = CenterNet(SMALL)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.uniform_(module.bias, -1, 1)
-            module.running_mean.uniform_(-1, 1)
-            module.running_var.uniform_(0.5, 2)
+    network = lively(CenterNet(SMALL)).train()
     fused = fuse(network)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
+    kinds = {type(module) for module in fused.modules() if not list(module.children())}
+    assert kinds == {torch.nn.Conv2d, torch.nn.ReLU, torch.nn.Identity}
     assert network.training
     images = torch.rand(2, 1, 80, 64)
     with torch.inference_mode():
@@ -113,6 +136,7 @@ def test_without_a_noise_level_the_network_sees_the_pixels():
         {"widths": ()},
         {"widths": (8, 8), "blocks": (1,)},
         {"widths": (0, 8), "blocks": (1, 1)},
+        {"widths": (8, 12), "blocks": (1, 1)},
         {"prior": 0.0},
         {"prior": 1.0},
         {"noise_level": 0.0},

@@ -288,11 +288,13 @@ def test_learning_rate_warms_up_and_falls_to_zero(tmp_path):
 
 def test_biases_and_normalisation_are_not_decayed(tmp_path):
     run = TrainingRun(CenterNet(TINY), Codec(), CenterLoss(), CONFIG, tmp_path, torch.device("cpu"), {})
-    decayed, free = run.optimizer.param_groups
-    assert decayed["weight_decay"] == CONFIG.weight_decay
-    assert all(parameter.ndim == 4 for parameter in decayed["params"])
-    assert free["weight_decay"] == 0
-    assert all(parameter.ndim == 1 for parameter in free["params"])
+    groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
+    parameters = {id(parameter) for group in groups for parameter in group["params"]}
+    assert parameters == {id(parameter) for parameter in run.network.parameters()}
+    for group in groups:
+        kernels = group["weight_decay"] == CONFIG.weight_decay
+        assert kernels or group["weight_decay"] == 0
+        assert all((parameter.ndim > 1) == kernels for parameter in group["params"])
 
 
 def test_bfloat16_trains_in_bfloat16_with_the_loss_in_float32(tmp_path):

@@ -16,6 +16,7 @@ from centerdet import CenterNet
 from centerdet.command import fail_cleanly
 from centerdet.config import read_config
 from centerdet.files import write_atomically
+from centerdet.symmetry import GroupConv, LiftingConv, Readout
 
 
 def describe(network: CenterNet, *, side: int = 200) -> str:
@@ -26,8 +27,8 @@ def describe(network: CenterNet, *, side: int = 200) -> str:
     def record(name: str, module: nn.Module, output: torch.Tensor) -> None:
         nonlocal multiplications
         parameters = sum(parameter.numel() for parameter in module.parameters())
-        if isinstance(module, nn.Conv2d):
-            multiplications += module.weight.numel() * output.shape[-2] * output.shape[-1]
+        if isinstance(module, LiftingConv | GroupConv | Readout):
+            multiplications += module.kernel().numel() * output.shape[-2] * output.shape[-1]
         rows.append((name, _kind(module), "x".join(str(size) for size in output.shape[1:]), f"{parameters:,}"))
 
     layers = [(name, module) for name, module in network.named_modules() if not list(module.children())]
@@ -56,7 +57,8 @@ def describe(network: CenterNet, *, side: int = 200) -> str:
             "",
             *lines,
             "",
-            "boxes: width, height, sin yaw, cos yaw, offset x, offset y",
+            "A channel out of eight is one view of a field: every kernel is used in all 8 flips and quarter turns.",
+            "heads: centre logit, width, height, sin yaw, cos yaw, offset x, offset y",
             f"{total:,} parameters, {multiplications / 1e6:,.0f} million multiplications an image",
             "",
         ]
@@ -64,10 +66,13 @@ def describe(network: CenterNet, *, side: int = 200) -> str:
 
 
 def _kind(module: nn.Module) -> str:
-    if isinstance(module, nn.Conv2d):
-        side, stride = module.kernel_size[0], module.stride[0]
-        return f"Conv {side}x{side}" + (f" stride {stride}" if stride > 1 else "")
-    return type(module).__name__
+    name = type(module).__name__
+    if isinstance(module, LiftingConv):
+        return f"{name} {3 * module.stride}x{3 * module.stride} stride {module.stride}"
+    if isinstance(module, GroupConv):
+        side = module.shape[-1]
+        return f"{name} {side}x{side}" + (f" stride {module.stride}" if module.stride > 1 else "")
+    return name
 
 
 @fail_cleanly

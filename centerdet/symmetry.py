@@ -1,0 +1,207 @@
+"""Layers that know that a flipped or quarter-turned image shows flipped or quarter-turned objects.
+
+The eight flips and quarter turns of a square are the dihedral group D4. A feature map holds *fields* of eight channels,
+one per element of the group (channel = field * 8 + element): the same filter, turned and mirrored in all eight ways. So
+each weight learns from all eight views of every image, and the network's answer moves exactly with its image.
+
+image channels --``LiftingConv``--> fields --``GroupConv``, ``GroupBatchNorm``--> fields --``Readout``--> scalars, vectors
+
+Cohen & Welling, "Group Equivariant Convolutional Networks", arXiv 1602.07576 (their p4m).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm, conv2d, pixel_unshuffle
+
+ORDER = 8
+
+
+def transform(array: Tensor, element: int) -> Tensor:
+    """Moves an array ``(..., k, k)`` by an element of the group: 0..3 quarter turns, 4..7 mirrored before turning.
+
+    Turns are counter-clockwise on the screen, as ``torch.rot90`` with the rows pointing down.
+    """
+    if not 0 <= element < ORDER:
+        raise ValueError(f"element must lie in 0..{ORDER - 1}, got {element}")
+    return torch.rot90(array.flip(-1) if element >= 4 else array, element % 4, (-2, -1))
+
+
+def matrices() -> Tensor:
+    """What each element does to a vector (x to the right, y down): ``(8, 2, 2)``."""
+    right, down = torch.zeros(3, 3), torch.zeros(3, 3)
+    right[1, 2] = down[2, 1] = 1
+    axis = torch.tensor([-1.0, 0.0, 1.0])
+    columns = [
+        torch.stack([transform(unit, element).sum(0) @ axis, transform(unit, element).sum(1) @ axis])
+        for element in range(ORDER)
+        for unit in (right, down)
+    ]
+    return torch.stack(columns).view(ORDER, 2, 2).transpose(1, 2)
+
+
+def kernel_index(side: int) -> Tensor:
+    """Where the weights of a group convolution come from: ``(8 out, 8 in, k, k)`` indices into ``(8 * k * k)`` weights.
+
+    The kernel from element h to element g is the one from ``g^-1 h`` to the identity, moved by g.
+    """
+    table = matrices()
+    weights = torch.arange(ORDER * side * side).view(ORDER, side, side)
+    rows = []
+    for element in range(ORDER):
+        relative = table[element].T @ table  # (8, 2, 2): g^-1 h for every h
+        source = [int((table == matrix).all(-1).all(-1).nonzero()) for matrix in relative]
+        rows.append(torch.stack([transform(weights[index], element) for index in source]))
+    return torch.stack(rows)
+
+
+class LiftingConv(nn.Module):
+    """Image channels to fields: a ``3 stride x 3 stride`` kernel, moved by ``stride`` pixels, in all eight views.
+
+    Args:
+        inputs: Channels of the image.
+        outputs: Channels, a multiple of 8.
+        stride: Pixels per output cell.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        side = 3 * stride
+        scale = math.sqrt(2 / (inputs * side**2))  # He et al., arXiv 1502.01852, here and below
+        self.weight = nn.Parameter(torch.randn(outputs // ORDER, inputs, side, side) * scale)
+
+    def kernel(self) -> Tensor:
+        """``(outputs, inputs * stride^2, 3, 3)``, for an image that is pixel-unshuffled by the stride."""
+        views = torch.stack([transform(self.weight, element) for element in range(ORDER)], dim=1)
+        return pixel_unshuffle(views.flatten(0, 1), self.stride)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Pixel-unshuffled image ``(B, inputs * stride^2, h, w)`` -> ``(B, outputs, h, w)``."""
+        return conv2d(cells, _channels_last(self.kernel()), padding=1)
+
+    def plain(self) -> nn.Conv2d:
+        """The same as an ordinary convolution, for inference."""
+        return _plain(self.kernel(), None, padding=1)
+
+
+class GroupConv(nn.Module):
+    """Fields to fields.
+
+    Args:
+        inputs: Channels, a multiple of 8.
+        outputs: Channels, a multiple of 8.
+        side: Of the kernel. An odd one keeps the resolution; 2 halves it, without overlap.
+        bias: Whether to add one number per field.
+    """
+
+    def __init__(self, inputs: int, outputs: int, side: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.stride, self.padding = (1, side // 2) if side % 2 else (2, 0)
+        self.shape = (outputs // ORDER, inputs // ORDER, side)
+        scale = math.sqrt(2 / (inputs * side**2))
+        self.weight = nn.Parameter(torch.randn(outputs // ORDER, inputs * side**2) * scale)  # a matrix, for Muon
+        self.bias = nn.Parameter(torch.zeros(outputs // ORDER)) if bias else None
+        self.register_buffer("index", kernel_index(side).flatten(), persistent=False)
+
+    def kernel(self) -> Tensor:
+        """``(outputs, inputs, side, side)``."""
+        outputs, inputs, side = self.shape
+        views = self.weight.view(outputs, inputs, -1)[:, :, self.index]  # every weight, eight times
+        views = views.view(outputs, inputs, ORDER, ORDER, side, side).transpose(1, 2)  # (out, 8, in, 8, k, k)
+        return views.reshape(outputs * ORDER, inputs * ORDER, side, side)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(B, inputs, h, w)`` -> ``(B, outputs, h, w)``, or half the cells a side."""
+        kernel = _channels_last(self.kernel())
+        return conv2d(features, kernel, _per_channel(self.bias), stride=self.stride, padding=self.padding)
+
+    def plain(self) -> nn.Conv2d:
+        """The same as an ordinary convolution, for inference."""
+        return _plain(self.kernel(), _per_channel(self.bias), stride=self.stride, padding=self.padding)
+
+
+class GroupBatchNorm(nn.Module):
+    """Batch norm with one scale and one shift per field. ``(B, width, h, w)`` -> the same.
+
+    A batch is never quite as symmetric as the law it comes from: while training, each of a field's eight channels has
+    its own statistics; afterwards they share their mean.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(width // ORDER)), nn.Parameter(torch.zeros(width // ORDER))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalises by the batch, or by the running statistics where the module is not being trained."""
+        scale, shift = _per_channel(self.weight), _per_channel(self.bias)
+        if self.training:
+            return batch_norm(features, self.running_mean, self.running_var, scale, shift, training=True)
+        return batch_norm(features, _orbit_mean(self.running_mean), _orbit_mean(self.running_var), scale, shift)
+
+    def plain(self) -> nn.BatchNorm2d:
+        """The same as an ordinary batch norm, for inference."""
+        norm = nn.BatchNorm2d(len(self.running_mean))
+        mean, variance = _orbit_mean(self.running_mean), _orbit_mean(self.running_var)
+        values = {"running_mean": mean, "running_var": variance, "num_batches_tracked": norm.num_batches_tracked}
+        norm.load_state_dict({"weight": _per_channel(self.weight), "bias": _per_channel(self.bias), **values})
+        return norm.to(mean.device).eval()
+
+
+class Readout(nn.Module):
+    """Fields to scalars, which no turn changes, and to vectors, which turn with the image: a 1x1 convolution.
+
+    Args:
+        inputs: Channels, a multiple of 8.
+        scalars: How many scalar maps.
+        vectors: How many vector maps; each has two channels, x and y.
+    """
+
+    def __init__(self, inputs: int, *, scalars: int, vectors: int) -> None:
+        super().__init__()
+        self.scalars = nn.Parameter(torch.randn(scalars, inputs // ORDER) * 0.01)
+        self.vectors = nn.Parameter(torch.randn(vectors, inputs // ORDER, 2) * 0.01)
+        self.bias = nn.Parameter(torch.zeros(scalars))
+        self.register_buffer("matrices", matrices(), persistent=False)
+
+    def kernel(self) -> Tensor:
+        """``(scalars + 2 * vectors, inputs, 1, 1)``."""
+        scalars = _per_channel(self.scalars.T).T
+        vectors = torch.einsum("gij,vfj->vifg", self.matrices, self.vectors).flatten(2).flatten(0, 1)
+        return torch.cat([scalars, vectors])[:, :, None, None]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(B, inputs, h, w)`` -> ``(B, scalars + 2 * vectors, h, w)``: the scalars, then x and y of each vector."""
+        return conv2d(features, self.kernel(), self._full_bias())
+
+    def plain(self) -> nn.Conv2d:
+        """The same as an ordinary convolution, for inference."""
+        return _plain(self.kernel(), self._full_bias())
+
+    def _full_bias(self) -> Tensor:
+        return torch.cat([self.bias, self.bias.new_zeros(2 * len(self.vectors))])  # a fixed vector turns with nothing
+
+
+def _per_channel(values: Tensor | None) -> Tensor | None:
+    """One value per field to one per channel."""
+    return None if values is None else values.repeat_interleave(ORDER, dim=0)
+
+
+def _orbit_mean(values: Tensor) -> Tensor:
+    return values.view(-1, ORDER).mean(1).repeat_interleave(ORDER)
+
+
+def _channels_last(kernel: Tensor) -> Tensor:
+    return kernel.contiguous(memory_format=torch.channels_last)
+
+
+def _plain(kernel: Tensor, bias: Tensor | None, *, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+    outputs, inputs, side, _ = kernel.shape
+    layer = nn.Conv2d(inputs, outputs, side, stride=stride, padding=padding, bias=bias is not None)
+    layer.load_state_dict({"weight": kernel} if bias is None else {"weight": kernel, "bias": bias})
+    return layer.to(kernel.device)
