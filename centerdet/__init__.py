@@ -1,11 +1,12 @@
 """centerdet: finds one rotated object, with its heading, in a single-channel image."""
 
 from centerdet.box import Detection, RotatedBox
+from centerdet.calibration import Calibration
 from centerdet.codec import Codec, CodecConfig
 from centerdet.detector import Detector, load
 from centerdet.losses import CenterLoss, LossConfig
 from centerdet.maps import Batch, Prediction, Target
-from centerdet.metrics import evaluate, score_iou
+from centerdet.metrics import calibrate, evaluate, score_iou
 from centerdet.network import CenterNet, NetworkConfig
 from centerdet.report import Report
 from centerdet.run import TrainingConfig
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Batch",
+    "Calibration",
     "CenterLoss",
     "CenterNet",
     "Codec",
@@ -32,6 +34,7 @@ __all__ = [
     "Source",
     "Target",
     "TrainingConfig",
+    "calibrate",
     "evaluate",
     "fit",
     "load",

@@ -27,14 +27,16 @@ class ValidationConfig:
     Attributes:
         seed: Of the scenes; not a training seed.
         scenes: How many.
+        calibration_scenes: How many more calibrate the best weights' scores, and choose their threshold, in the end.
     """
 
     seed: int = 1_000_000
     scenes: int = 1000
+    calibration_scenes: int = 20_000
 
     def __post_init__(self) -> None:
-        if self.scenes < 1 or self.seed < 0:
-            raise ValueError(f"validation needs scenes >= 1 and seed >= 0, got {self}")
+        if min(self.scenes, self.calibration_scenes) < 1 or self.seed < 0:
+            raise ValueError(f"validation needs at least 1 scene of each kind and a seed >= 0, got {self}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

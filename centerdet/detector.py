@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch.nn.functional import interpolate
 
 from centerdet.box import Detection, RotatedBox
+from centerdet.calibration import Calibration
 from centerdet.codec import Codec, CodecConfig
 from centerdet.images import to_unit_range
 from centerdet.maps import Prediction
@@ -31,6 +32,7 @@ class Detector:
         network: The network; the detector works with a copy of it as it is now.
         codec: Made for the network's stride.
         threshold: Detections that score below it are not reported, in [0, 1].
+        calibration: Turns the heatmap's peak into a score; ``None``: the score is the peak itself.
         report: What is known of the weights, any JSON object; stored with them.
 
     Raises:
@@ -43,6 +45,7 @@ class Detector:
         codec: Codec,
         *,
         threshold: float = 0.3,
+        calibration: Calibration | None = None,
         report: dict[str, Any] | None = None,
     ) -> None:
         if codec.stride != network.config.stride:
@@ -51,6 +54,7 @@ class Detector:
         self._fused = fuse(network).to(memory_format=torch.channels_last)  # what is run
         self.codec = codec
         self.threshold = threshold
+        self.calibration = calibration or Calibration()
         self.report = report or {}
 
     @property
@@ -105,7 +109,7 @@ class Detector:
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
         """The centre heatmap: probabilities ``(H, W)``, aligned with the image.
 
-        It is interpolated between cells, for looking at: its maximum lies a little below the detection's score.
+        It is interpolated between cells, for looking at, and not calibrated: a detection's score tells more.
         """
         array = to_unit_range(image)
         heatmap = self._predict(array[None]).center.sigmoid()
@@ -116,8 +120,8 @@ class Detector:
     @torch.inference_mode()
     def _decode(self, images: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
         """``(B, H, W)`` -> boxes ``(B, 5)`` and scores ``(B,)`` on the CPU."""
-        boxes, scores = self.codec.decode(self._predict(images))
-        return boxes.cpu(), scores.cpu()
+        boxes, peaks = self.codec.decode(self._predict(images))
+        return boxes.cpu(), self.calibration(peaks).cpu()
 
     def _predict(self, images: NDArray[np.float32]) -> Prediction:
         device = next(self._fused.parameters()).device
@@ -150,6 +154,7 @@ class Detector:
             "network": asdict(self.network.config),
             "codec": asdict(self.codec.config),
             "threshold": self.threshold,
+            "calibration": asdict(self.calibration),
             "report": self.report,
         }
         write_weights(path, self.network.state_dict(), facts)
@@ -167,8 +172,9 @@ class Detector:
             codec = Codec(stride=network.config.stride, config=CodecConfig(**_tuples(facts["codec"])))
             if not isinstance(codec.config.window, int) or not isinstance(facts["report"], dict):
                 raise ValueError("the codec's window must be a whole number, the report an object")
-            report = facts["report"]
-            detector = cls(network, codec, threshold=facts["threshold"], report=report)
+            calibration = Calibration(**facts["calibration"])
+            threshold, report = facts["threshold"], facts["report"]
+            detector = cls(network, codec, threshold=threshold, calibration=calibration, report=report)
         except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"cannot load weights {path}: {reason}") from None

@@ -1,22 +1,35 @@
-"""The official score of one sample, and the evaluation of a detector over many."""
+"""The official score of one sample, the evaluation of a detector over many, and what a detector learns from one."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from centerdet.box import Detection, RotatedBox, box_iou
-from centerdet.report import Outcomes, Report, summarise
+from centerdet.calibration import Calibration, fit_calibration
+from centerdet.report import RIGHT, Outcomes, Report, choose_threshold, summarise
 
 _NO_BOX = np.full(5, np.nan)
 
 Label = RotatedBox | None | ArrayLike
+
+
+class Tunable(Protocol):
+    """A detector with a threshold and a calibration of its own, as ``Detector`` is."""
+
+    threshold: float
+    calibration: Calibration
+
+    def detect_batch(self, images: Sequence[NDArray]) -> Sequence[Detection | None]:
+        """Answers each image."""
+        ...
 
 
 def score_iou(pred: Label, true: Label) -> float | None:
@@ -96,6 +109,33 @@ def collect(
     if not truth:
         raise ValueError("evaluation needs at least one scene, got none")
     return _outcomes(np.array(scores, dtype=np.float64), np.array(found), np.array(truth), seconds)
+
+
+def calibrate(
+    detector: Tunable, scenes: Iterable[tuple[NDArray, Label]], *, count: int | None = None, progress: bool = False
+) -> Report:
+    """Makes a detector's score the probability of being right, and its threshold the one with the best official score.
+
+    Args:
+        detector: Its ``calibration`` and ``threshold`` are replaced.
+        scenes: Labelled images that it was neither trained on nor will be reported on.
+        count: As in ``evaluate``.
+        progress: As in ``evaluate``.
+
+    Returns:
+        Its report on these scenes afterwards.
+
+    Raises:
+        ValueError: If there is no scene at all.
+    """
+    detector.threshold, detector.calibration = 0.0, Calibration()
+    outcomes = collect(detector, scenes, count=count, progress=progress)
+    right = outcomes.iou > RIGHT
+    if right.any() and not right.all():  # else there is nothing to learn, as from an untrained network
+        detector.calibration = fit_calibration(outcomes.scores, right)
+        outcomes = outcomes._replace(scores=detector.calibration(torch.from_numpy(outcomes.scores)).numpy())
+    detector.threshold = choose_threshold(outcomes)
+    return summarise(outcomes.above(detector.threshold))
 
 
 def _as_array(box: Label) -> NDArray[np.float64]:

@@ -54,7 +54,7 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"training": {"steps": 0}}, "training: steps and intervals must be at least 1"),
         ({"training": {"learning_rate": 0}}, "training: learning_rate and clip_norm must be above 0"),
         ({"network": {"widths": "many"}}, "network.widths: .*array, got 'many'"),
-        ({"validation": {"scenes": 0}}, "validation needs scenes >= 1"),
+        ({"validation": {"scenes": 0}}, "validation needs at least 1 scene of each kind"),
         ({"scenes": {"image_size": 100}}, "image_size must be at least 200"),
         ({"scenes": {"noise_level": 0.9}}, "^network.noise_level must be at least scenes.noise_level"),
         ({"training": {"seed": 2**64}}, "seed"),

@@ -50,6 +50,13 @@ def test_main_prints_and_writes_the_official_score(tmp_path, capsys):
         assert name in printed
 
 
+def test_main_breaks_its_errors_down(capsys):
+    assert main_script.main(["--samples", "40", "--threshold", "1", "--breakdown"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"missed +\d+ +100\.00%", printed)
+    assert "cut by the border" in printed
+
+
 def test_main_takes_weights_and_a_threshold(tmp_path, capsys):
     path = tmp_path / "copy.safetensors"
     centerdet.load().save(path)
