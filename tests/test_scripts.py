@@ -175,6 +175,16 @@ def test_visualize_refuses_files_that_are_no_images(tmp_path, capsys):
     assert not (tmp_path / "sheet.png").exists()
 
 
+def test_draw_figures_draws_four_pictures(tmp_path, capsys):
+    assert draw_figures.main(["--out", str(tmp_path), "--samples", "40"]) == 0
+    names = ["curves.png", "detection.png", "maps.png", "reliability.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    for name in names:
+        assert cv2.imread(str(tmp_path / name)).std() > 10
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
+
+
 @pytest.mark.parametrize("script", ["main.py", "train.py", "tools/visualize.py", "tools/draw_figures.py"])
 def test_scripts_explain_themselves_from_any_folder(script, tmp_path):
     done = subprocess.run(
