@@ -40,7 +40,8 @@ ALLOWED = {
         "symmetry",
     },
     "training": {"box", "codec", "journal", "losses", "maps", "network", "report", "run"},
-    "config": {"codec", "losses", "network", "run", "scene_batches", "scenes"},
+    "strict_yaml": set(),
+    "config": {"codec", "losses", "network", "run", "scene_batches", "scenes", "strict_yaml"},
 }
 MODULES = {path.stem: path for path in (ROOT / "centerdet").glob("*.py") if path.stem != "__init__"}
 

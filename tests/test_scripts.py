@@ -75,7 +75,7 @@ def test_main_takes_weights_and_a_threshold(tmp_path, capsys):
         (main_script, ["--device", "meta"], "cannot use device 'meta'"),
         (main_script, ["--json", "nowhere/report.json"], "no writable folder"),
         (visualize, ["--out", "nowhere/sheet.png"], "no writable folder"),
-        (train_script, ["--config", "missing.yaml"], "cannot read config missing.yaml"),
+        (train_script, ["--config", "missing.yaml"], "cannot read missing.yaml"),
         (train_script, ["--config", str(SMOKE), "--out", "/dev/null/x", "--resume"], "nothing to resume"),
         (train_script, ["--config", str(SMOKE), "--threads", "0"], "threads"),
         (visualize, ["missing.png"], "cannot read missing.png"),
@@ -86,7 +86,7 @@ def test_main_takes_weights_and_a_threshold(tmp_path, capsys):
         (robustness, ["--samples", "0"], "--samples must be at least 1, got 0"),
         (robustness, ["--json", "nowhere/report.json"], "no writable folder"),
         (draw_figures, ["--metrics", "missing.jsonl"], "no metrics at missing.jsonl"),
-        (write_architecture, ["--config", "missing.yaml"], "cannot read config"),
+        (write_architecture, ["--config", "missing.yaml"], "cannot read"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(script, arguments, message, capsys, monkeypatch, tmp_path):

@@ -1,0 +1,1 @@
+"""People's own images: label formats, data sets, checks, augmentation."""
