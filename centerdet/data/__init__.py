@@ -1,1 +1,0 @@
-"""People's own images: label formats, data sets, checks, augmentation."""
