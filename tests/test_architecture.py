@@ -18,7 +18,7 @@ ALLOWED = {
     "box": set(),
     "maps": set(),
     "files": set(),
-    "command": set(),
+    "command": {"files"},
     "scenes": {"box"},
     "scene_batches": {"maps", "scenes"},
     "images": {"maps"},
