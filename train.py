@@ -68,6 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
     unseen = centerdet.Scenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
     report = centerdet.calibrate(detector, unseen, count=config.validation.calibration_scenes, progress=True)
     detector.report["calibration"] = report.to_dict()
+    if config.scenes.noise_level < 1:  # above it, every pixel may be background, and there is nothing to refine by
+        detector.scene = centerdet.SceneFacts(noise_level=config.scenes.noise_level, lines=config.scenes.no_lines)
     detector.save(best)
     print(f"{best}, calibrated on {report.samples} further validation scenes:\n{report}")
 

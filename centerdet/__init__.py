@@ -10,6 +10,7 @@ from centerdet.metrics import calibrate, evaluate, score_iou
 from centerdet.network import CenterNet, NetworkConfig
 from centerdet.report import Report
 from centerdet.run import TrainingConfig
+from centerdet.scene_facts import SceneFacts
 from centerdet.scenes import Scenes, ScenesConfig, make_data, official_scenes
 from centerdet.training import Source, fit
 
@@ -29,6 +30,7 @@ __all__ = [
     "Prediction",
     "Report",
     "RotatedBox",
+    "SceneFacts",
     "Scenes",
     "ScenesConfig",
     "Source",

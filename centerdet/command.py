@@ -18,15 +18,15 @@ from centerdet.files import check_folder, write_atomically
 def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
     """Turns a script's ``main`` into one that returns an exit code.
 
-    0: done; 2: wrong input (``ValueError``, ``OSError``) or a loss that is not finite, told in one line on stderr;
-    130: stopped by Ctrl-C.
+    0: done; 2: wrong input (``ValueError``, ``OSError``), a package that is missing or a loss that is not finite, told
+    in one line on stderr; 130: stopped by Ctrl-C.
     """
 
     @functools.wraps(main)
     def wrapped(*arguments: object) -> int:
         try:
             main(*arguments)
-        except (ValueError, OSError, FloatingPointError) as error:
+        except (ValueError, OSError, ImportError, FloatingPointError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
         except KeyboardInterrupt as stop:

@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,7 +20,11 @@ from centerdet.codec import Codec, CodecConfig
 from centerdet.images import to_unit_range
 from centerdet.maps import Prediction
 from centerdet.network import CenterNet, NetworkConfig, fuse
+from centerdet.scene_facts import SceneFacts
 from centerdet.weights_file import read_weights, write_weights
+
+if TYPE_CHECKING:
+    from centerdet.refine import Refiner
 
 _SHIPPED = "centerdet.safetensors"
 
@@ -33,6 +37,7 @@ class Detector:
         codec: Made for the network's stride.
         threshold: Detections that score below it are not reported, in [0, 1].
         calibration: Turns the heatmap's peak into a score; ``None``: the score is the peak itself.
+        scene: What is known of the scenes, for refinement; stored with the weights. ``None``: nothing.
         report: What is known of the weights, any JSON object; stored with them.
 
     Raises:
@@ -46,6 +51,7 @@ class Detector:
         *,
         threshold: float = 0.3,
         calibration: Calibration | None = None,
+        scene: SceneFacts | None = None,
         report: dict[str, Any] | None = None,
     ) -> None:
         if codec.stride != network.config.stride:
@@ -55,6 +61,7 @@ class Detector:
         self.codec = codec
         self.threshold = threshold
         self.calibration = calibration or Calibration()
+        self.scene = scene
         self.report = report or {}
 
     @property
@@ -72,25 +79,30 @@ class Detector:
         """The same as ``detect``."""
         return self.detect(image)
 
-    def detect(self, image: ArrayLike) -> Detection | None:
+    def detect(self, image: ArrayLike, *, refine: bool | Refiner = False) -> Detection | None:
         """Finds the object in one image, or ``None``.
 
         Args:
             image: ``(H, W)``, each side at least 64 px; uint8, uint16, or floats in [0, 1].
+            refine: Whether to take a second look by the laws of the scenes, see ``refine``; ``True``: those that are
+                stored with the weights.
 
         Raises:
-            ValueError: If the image is not such an array.
+            ValueError: If the image is not such an array, or the laws of the scenes are not known.
         """
-        return self.detect_batch([image])[0]
+        return self.detect_batch([image], refine=refine)[0]
 
-    def detect_batch(self, images: Sequence[ArrayLike], *, batch_size: int = 32) -> list[Detection | None]:
+    def detect_batch(
+        self, images: Sequence[ArrayLike], *, batch_size: int = 32, refine: bool | Refiner = False
+    ) -> list[Detection | None]:
         """Finds the object in each of many images, of one or of several sizes; as ``detect``, in the same order.
 
         Raises:
-            ValueError: If an image is not as ``detect`` wants it (the message names its index), or batch_size < 1.
+            ValueError: As ``detect`` (the message names the image's index), or if batch_size < 1.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        refiner = self._refiner(refine)
         arrays = [self._prepare(image, index) for index, image in enumerate(images)]
         answers: list[Detection | None] = [None] * len(arrays)
         by_shape: dict[tuple[int, ...], list[int]] = {}
@@ -99,11 +111,32 @@ class Detector:
         for indices in by_shape.values():
             for first in range(0, len(indices), batch_size):
                 chunk = indices[first : first + batch_size]
-                boxes, scores = self._decode(np.stack([arrays[index] for index in chunk]))
-                for index, box, score in zip(chunk, boxes.tolist(), scores.tolist(), strict=True):
-                    if score >= self.threshold:
-                        answers[index] = Detection(box=RotatedBox(*box), score=score)
+                pictures = [arrays[index] for index in chunk]
+                boxes, scores = self._decode(np.stack(pictures))
+                guesses = [RotatedBox(*box) for box in boxes.tolist()]
+                found: list[Detection | None]
+                if refiner is None:
+                    found = [
+                        Detection(box=box, score=score) for box, score in zip(guesses, scores.tolist(), strict=True)
+                    ]
+                else:
+                    found = refiner.refine_batch(pictures, guesses, threads=torch.get_num_threads())
+                for index, one in zip(chunk, found, strict=True):
+                    answers[index] = one if one is not None and one.score >= self.threshold else None
         return answers
+
+    def _refiner(self, refine: bool | Refiner) -> Refiner | None:
+        if refine is False:
+            return None
+        from centerdet.refine import Refiner  # here, since it needs numba
+
+        if refine is not True:
+            return refine
+        if self.scene is None:
+            raise ValueError(
+                "these weights do not say what is known of their scenes; give refine=Refiner(SceneFacts(...))"
+            )
+        return Refiner(self.scene)
 
     @torch.inference_mode()
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
@@ -155,6 +188,7 @@ class Detector:
             "codec": asdict(self.codec.config),
             "threshold": self.threshold,
             "calibration": asdict(self.calibration),
+            "scene": self.scene and asdict(self.scene),
             "report": self.report,
         }
         write_weights(path, self.network.state_dict(), facts)
@@ -174,7 +208,8 @@ class Detector:
                 raise ValueError("the codec's window must be a whole number, the report an object")
             calibration = Calibration(**facts["calibration"])
             threshold, report = facts["threshold"], facts["report"]
-            detector = cls(network, codec, threshold=threshold, calibration=calibration, report=report)
+            scene = SceneFacts(**_tuples(facts["scene"])) if facts.get("scene") else None
+            detector = cls(network, codec, threshold=threshold, calibration=calibration, scene=scene, report=report)
         except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"cannot load weights {path}: {reason}") from None
@@ -192,9 +227,11 @@ class Detector:
         return network
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+def _tuples(values: Any) -> Any:
     """JSON has lists where configs have tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    if isinstance(values, dict):
+        return {name: _tuples(value) for name, value in values.items()}
+    return tuple(map(_tuples, values)) if isinstance(values, list) else values
 
 
 def load(

@@ -32,7 +32,10 @@ ALLOWED = {
     "metrics": {"box", "calibration", "report"},
     "viz": {"box"},
     "weights_file": {"files"},
-    "detector": {"box", "calibration", "codec", "images", "maps", "network", "weights_file"},
+    "scene_facts": set(),
+    "posterior": set(),
+    "refine": {"box", "images", "posterior", "scene_facts"},
+    "detector": {"refine", "scene_facts", "box", "calibration", "codec", "images", "maps", "network", "weights_file"},
     "checkpoint": {"files"},
     "journal": {"detector", "files", "losses", "report", "viz"},
     "run": {

@@ -1,0 +1,44 @@
+"""What is known of a kind of scenes, for those who need more than a network: pure numbers, stored with the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneFacts:
+    """What is known of scenes beforehand; the defaults are those of ``make_data``.
+
+    A pixel of an outline or a line is uniform in [0, 1) and the background uniform in [0, noise_level); the image is
+    the larger of the two. Lines are as ``skimage.draw.line`` draws them, outlines as ``polygon_perimeter`` does.
+
+    Attributes:
+        noise_level: What the background never exceeds, in (0, 1).
+        lines: Straight lines at most.
+        outline: The object's corners, in units of (width, height) of its box, around the box's centre.
+        play: What one standard deviation of shape adds to each corner.
+        width: Smallest and largest width, px.
+        ratio: Mean and standard deviation of height / width.
+        whole: Whether centres and widths are whole pixels.
+        margin: Least distance of a centre from the image's border, px.
+    """
+
+    noise_level: float = 0.8
+    lines: int = 6
+    outline: tuple[tuple[float, float], ...] = ((0.0, 0.5), (-0.5, -0.5), (0.0, -1 / 6), (0.5, -0.5))
+    play: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.1), (0.0, 0.0))
+    width: tuple[float, float] = (18, 36)
+    ratio: tuple[float, float] = (1.5, 0.2)
+    whole: bool = True
+    margin: float = 10
+
+    def __post_init__(self) -> None:
+        if not 0 < self.noise_level < 1:
+            raise ValueError(f"noise_level must lie in (0, 1), got {self.noise_level}: no pixel would be surely drawn")
+        if len(self.outline) < 3 or len(self.play) != len(self.outline):
+            raise ValueError(f"outline needs at least 3 corners and play as many, got {self.outline} and {self.play}")
+        if not 0 < self.width[0] <= self.width[1] or self.ratio[1] <= 0 or self.lines < 0 or self.margin < 0:
+            raise ValueError(
+                f"width must be two growing numbers above 0, ratio's deviation above 0, lines and margin at least 0, "
+                f"got {self}"
+            )
