@@ -25,6 +25,7 @@ from centerdet.scene_facts import SceneFacts
 
 _SURPRISE = 6.0  # nats: what it costs to leave a pixel above the noise unexplained
 _LINE = 14.0  # nats: the least evidence for a line
+_LONG_LINE = 45.0  # nats: what an edge of the outline seldom has
 _FEW = 4  # so many bright pixels may be left over where all was found: short lines, lines that are a pixel off
 _SURE = 20.0  # nats: gain of an outline that need not be looked for elsewhere
 
@@ -131,7 +132,8 @@ class Refiner:
         around = (self._outline, start, spread, laws, self.facts.whole)
         best = np.array([-math.inf, *start])
         for number in range(self.rounds):
-            masked = self._without_lines(evidence, bright, best[1:], reach=2 if number else 3)
+            reach, least = (2, _LINE) if number else (3, _LONG_LINE)  # at first, short lines may be edges
+            masked = self._without_lines(evidence, bright, best[1:], reach, least)
             smooth = cv2.GaussianBlur(masked, (0, 0), 1.0) * np.float32(1.5)  # a pixel off is not all wrong
             starts = screen(smooth, *around, effort * self.candidates, self.chains, number)
             starts = [*starts, best[1:].copy()] if number else starts
@@ -155,11 +157,11 @@ class Refiner:
         y, x = np.nonzero(above)
         return np.pad(np.where(above, np.float32(_SURPRISE), dark), PAD), np.stack([x, y], axis=1).astype(np.int64)
 
-    def _without_lines(self, evidence: NDArray, bright: NDArray, outline: NDArray, *, reach: int) -> NDArray:
+    def _without_lines(self, evidence: NDArray, bright: NDArray, outline: NDArray, reach: int, least: float) -> NDArray:
         """The evidence with the pixels of lines set to 0; lines are looked for beyond ``reach`` of an outline."""
         free = evidence.copy()
         cover(free, outline, self._outline, reach)
-        lines = find_segments(free, _left(free, bright), self.facts.lines, _LINE)
+        lines = find_segments(free, _left(free, bright), self.facts.lines, least)
         masked = evidence.copy()
         for line in lines:
             blank_segment(masked, line)
