@@ -14,7 +14,7 @@ class SceneFacts:
 
     Attributes:
         noise_level: What the background never exceeds, in (0, 1).
-        lines: Straight lines at most.
+        lines: How many straight lines each scene has; more than there are would explain the object away.
         outline: The object's corners, in units of (width, height) of its box, around the box's centre.
         play: What one standard deviation of shape adds to each corner.
         width: Smallest and largest width, px.

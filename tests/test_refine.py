@@ -15,7 +15,7 @@ from centerdet.scenes import draw_official, outline
 
 SHIP = np.hstack([SceneFacts().outline, SceneFacts().play])
 TRIANGLE = SceneFacts(
-    outline=((0.0, 0.5), (-0.5, -0.5), (0.5, -0.5)), play=((0.0, 0.0),) * 3, ratio=(1.0, 0.2), width=(25, 45)
+    outline=((0.0, 0.5), (-0.5, -0.5), (0.5, -0.5)), play=((0.0, 0.0),) * 3, ratio=(1.0, 0.2), width=(25, 45), lines=0
 )
 
 
@@ -137,7 +137,8 @@ def test_a_detector_refines_by_the_facts_stored_with_its_weights(scenes, tmp_pat
         if scene.box and a
     ]
     assert np.mean(gains) > 0.03
-    assert again.detect(images[0], refine=Refiner()) == refined[0]
+    alone = again.detect(images[0], refine=Refiner())
+    np.testing.assert_allclose(alone.box.to_array(), refined[0].box.to_array(), atol=1e-3)
 
 
 def test_without_facts_there_is_no_refinement(scenes):
