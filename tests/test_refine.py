@@ -8,7 +8,7 @@ import pytest
 from skimage.draw import line, polygon_perimeter
 
 import centerdet
-from centerdet.posterior import PAD, cover, edge_pixels, find_segments, likelihood
+from centerdet.posterior import PAD, cover, edge_pixels, find_segments, likelihood, likely_pairs
 from centerdet.refine import Refiner
 from centerdet.scene_facts import SceneFacts
 from centerdet.scenes import draw_official, outline
@@ -76,7 +76,7 @@ def test_lines_explain_a_scene_without_object(scenes):
     assert len(empty) >= 5
     for scene in empty:
         evidence, bright = refiner._evidence(scene.image.astype(np.float32))
-        found = find_segments(evidence, bright, 6, 14.0)
+        found = find_segments(evidence, likely_pairs(evidence, bright, 14.0), 6, 14.0)
         assert len(found) <= 6
         left = evidence[bright[:, 1] + PAD, bright[:, 0] + PAD] > 0
         assert left.sum() <= 5 < len(bright) / 4
