@@ -84,10 +84,12 @@ class Detection:
     Attributes:
         box: Where it is.
         score: Confidence in [0, 1]: the chance that the box is right (IoU > 0.7), if the detector is calibrated.
+        heading: Whether the yaw tells nose from tail; if not, it is an axis, in (-pi/2, pi/2].
     """
 
     box: RotatedBox
     score: float
+    heading: bool = True
 
 
 def box_to_image(boxes: ArrayLike, points: ArrayLike) -> NDArray[np.float64]:

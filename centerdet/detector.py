@@ -33,6 +33,7 @@ class Detector:
         codec: Made for the network's stride.
         threshold: Detections that score below it are not reported, in [0, 1].
         calibration: Turns the heatmap's peak into a score; ``None``: the score is the peak itself.
+        intensity: Pixel values that become 0 and 1, as ``images.to_unit_range`` takes them; ``None``: the type's scale.
         report: What is known of the weights, any JSON object; stored with them.
 
     Raises:
@@ -46,15 +47,20 @@ class Detector:
         *,
         threshold: float = 0.3,
         calibration: Calibration | None = None,
+        intensity: tuple[float, float] | None = None,
         report: dict[str, Any] | None = None,
     ) -> None:
         if codec.stride != network.config.stride:
             raise ValueError(f"codec stride must be the network's, {network.config.stride}, got {codec.stride}")
+        if codec.heading != network.config.heading:
+            raise ValueError(f"codec heading must be the network's, {network.config.heading}, got {codec.heading}")
+        if intensity is not None and not intensity[0] < intensity[1]:
+            raise ValueError(f"intensity must be two growing numbers, got {intensity}")
         self.network = copy.deepcopy(network).eval().requires_grad_(False)  # as trained: what is saved
         self._fused = fuse(network).to(memory_format=torch.channels_last)  # what is run
         self.codec = codec
         self.threshold = threshold
-        self.calibration = calibration or Calibration()
+        self.calibration, self.intensity = calibration or Calibration(), intensity
         self.report = report or {}
 
     @property
@@ -102,7 +108,7 @@ class Detector:
                 boxes, scores = self._decode(np.stack([arrays[index] for index in chunk]))
                 for index, box, score in zip(chunk, boxes.tolist(), scores.tolist(), strict=True):
                     if score >= self.threshold:
-                        answers[index] = Detection(box=RotatedBox(*box), score=score)
+                        answers[index] = Detection(box=RotatedBox(*box), score=score, heading=self.codec.heading)
         return answers
 
     @torch.inference_mode()
@@ -111,7 +117,7 @@ class Detector:
 
         It is interpolated between cells, for looking at, and not calibrated: a detection's score tells more.
         """
-        array = to_unit_range(image)
+        array = to_unit_range(image, self.intensity)
         heatmap = self._predict(array[None]).center.sigmoid()
         # With half-pixel centres, bilinear interpolation puts cell centres where the codec says they are.
         heatmap = interpolate(heatmap, scale_factor=float(self.codec.stride), mode="bilinear", align_corners=False)
@@ -128,10 +134,9 @@ class Detector:
         tensor = torch.from_numpy(images)[:, None].to(device, memory_format=torch.channels_last)
         return self._fused(tensor)
 
-    @staticmethod
-    def _prepare(image: ArrayLike, index: int) -> NDArray[np.float32]:
+    def _prepare(self, image: ArrayLike, index: int) -> NDArray[np.float32]:
         try:
-            return to_unit_range(image)
+            return to_unit_range(image, self.intensity)
         except ValueError as error:
             raise ValueError(f"image {index}: {error}") from None
 
@@ -155,6 +160,7 @@ class Detector:
             "codec": asdict(self.codec.config),
             "threshold": self.threshold,
             "calibration": asdict(self.calibration),
+            "intensity": self.intensity,
             "report": self.report,
         }
         write_weights(path, self.network.state_dict(), facts)
@@ -169,12 +175,18 @@ class Detector:
         try:
             tensors, facts = read_weights(path)
             network = cls._build_network(tensors, facts)
-            codec = Codec(stride=network.config.stride, config=CodecConfig(**_tuples(facts["codec"])))
+            codec = codec_for(network, CodecConfig(**_tuples(facts["codec"])))
             if not isinstance(codec.config.window, int) or not isinstance(facts["report"], dict):
                 raise ValueError("the codec's window must be a whole number, the report an object")
             calibration = Calibration(**facts["calibration"])
-            threshold, report = facts["threshold"], facts["report"]
-            detector = cls(network, codec, threshold=threshold, calibration=calibration, report=report)
+            detector = cls(
+                network,
+                codec,
+                threshold=facts["threshold"],
+                calibration=calibration,
+                intensity=None if facts["intensity"] is None else tuple(facts["intensity"]),
+                report=facts["report"],
+            )
         except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"cannot load weights {path}: {reason}") from None
@@ -190,6 +202,11 @@ class Detector:
                 raise ValueError(f"{name} holds NaN or infinity")
         network.load_state_dict(tensors)
         return network
+
+
+def codec_for(network: CenterNet, config: CodecConfig | None = None) -> Codec:
+    """The codec of a network's stride and heading."""
+    return Codec(stride=network.config.stride, heading=network.config.heading, config=config)
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

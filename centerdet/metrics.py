@@ -88,7 +88,7 @@ def collect(
     """Runs a detector over labelled images; arguments as in ``evaluate``."""
     detect: Callable[[Sequence[NDArray]], Sequence[Any]]
     detect = getattr(detector, "detect_batch", None) or (lambda images: [detector(image) for image in images])
-    scores, found, truth, seconds = [], [], [], 0.0
+    scores, found, truth, seconds, heading = [], [], [], 0.0, True
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     total = count if count is not None or not hasattr(scenes, "__len__") else len(scenes)
@@ -102,13 +102,14 @@ def collect(
                 raise ValueError(f"detect_batch must answer each of {len(chunk)} images, got {len(answers)} answers")
             for answer, (_, label) in zip(answers, chunk, strict=True):
                 score, box = (answer.score, answer.box) if isinstance(answer, Detection) else (1.0, answer)
+                heading &= answer.heading if isinstance(answer, Detection) else True
                 found.append(_as_array(box))
                 scores.append(np.nan if np.isnan(found[-1]).any() else score)
                 truth.append(_as_array(label))
             bar.update(len(chunk))
     if not truth:
         raise ValueError("evaluation needs at least one scene, got none")
-    return _outcomes(np.array(scores, dtype=np.float64), np.array(found), np.array(truth), seconds)
+    return _outcomes(np.array(scores, dtype=np.float64), np.array(found), np.array(truth), seconds, heading)
 
 
 def calibrate(
@@ -152,8 +153,8 @@ def _as_array(box: Label) -> NDArray[np.float64]:
     return values
 
 
-def _outcomes(scores: NDArray, found: NDArray, truth: NDArray, seconds: float) -> Outcomes:
+def _outcomes(scores: NDArray, found: NDArray, truth: NDArray, seconds: float, heading: bool) -> Outcomes:
     both = ~np.isnan(found[:, 0]) & ~np.isnan(truth[:, 0])
     iou = np.zeros(len(truth))
     iou[both] = box_iou(found[both], truth[both])
-    return Outcomes(scores=scores, found=found, truth=truth, iou=iou, seconds=seconds)
+    return Outcomes(scores=scores, found=found, truth=truth, iou=iou, seconds=seconds, heading=heading)

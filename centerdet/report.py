@@ -28,6 +28,7 @@ class Outcomes(NamedTuple):
         truth: ``(N, 5)`` boxes, NaN where there is nothing.
         iou: ``(N,)`` IoU of the two, 0 where one is missing.
         seconds: Time that the detector took.
+        heading: Whether yaws tell nose from tail; if not, half a turn makes no difference.
     """
 
     scores: NDArray[np.float64]
@@ -35,6 +36,7 @@ class Outcomes(NamedTuple):
     truth: NDArray[np.float64]
     iou: NDArray[np.float64]
     seconds: float
+    heading: bool = True
 
     def above(self, threshold: float) -> Outcomes:
         """The same, with detections that score below ``threshold`` taken back."""
@@ -108,7 +110,8 @@ def summarise(outcomes: Outcomes) -> Report:
     both, either = found & there, found | there
     curve = {f"{t:.2f}": _rate((outcomes.iou > t)[either]) for t in IOU_THRESHOLDS}
     right = outcomes.iou > RIGHT
-    turned = np.degrees(yaw_error(outcomes.found[:, 2], outcomes.truth[:, 2]))  # NaN where one is missing
+    turns = 1 if outcomes.heading else 2
+    turned = np.degrees(yaw_error(turns * outcomes.found[:, 2], turns * outcomes.truth[:, 2])) / turns  # NaN: no pair
     low, high = wilson_interval(int(right[either].sum()), int(either.sum()))
     return Report(
         samples=len(found),

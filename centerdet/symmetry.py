@@ -12,6 +12,8 @@ Cohen & Welling, "Group Equivariant Convolutional Networks", arXiv 1602.07576 (t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +43,17 @@ def matrices() -> Tensor:
         for unit in (right, down)
     ]
     return torch.stack(columns).view(ORDER, 2, 2).transpose(1, 2)
+
+
+def axis_matrices() -> Tensor:
+    """What each element does to (sin 2a, cos 2a), a the angle of a direction (sin a, cos a): ``(8, 2, 2)``.
+
+    With (x, y) = (sin a, cos a): sin 2a = 2 x y and cos 2a = y^2 - x^2. Swapping x and y turns the sign of the second,
+    mirroring one of them that of the first.
+    """
+    table = matrices()
+    signs = torch.stack([table.sum(2).prod(1), table[:, 0, 0].abs() - table[:, 0, 1].abs()], dim=1)
+    return torch.diag_embed(signs)
 
 
 def kernel_index(side: int) -> Tensor:
@@ -159,20 +172,22 @@ class Readout(nn.Module):
     Args:
         inputs: Channels, a multiple of 8.
         scalars: How many scalar maps.
-        vectors: How many vector maps; each has two channels, x and y.
+        vectors: What each pair of further maps is: ``vector``, x and y; or ``axis``, sin and cos of twice the angle
+            from the y axis, for what is the same after half a turn.
     """
 
-    def __init__(self, inputs: int, *, scalars: int, vectors: int) -> None:
+    def __init__(self, inputs: int, *, scalars: int, vectors: Sequence[Literal["vector", "axis"]]) -> None:
         super().__init__()
         self.scalars = nn.Parameter(torch.randn(scalars, inputs // ORDER) * 0.01)
-        self.vectors = nn.Parameter(torch.randn(vectors, inputs // ORDER, 2) * 0.01)
+        self.vectors = nn.Parameter(torch.randn(len(vectors), inputs // ORDER, 2) * 0.01)
         self.bias = nn.Parameter(torch.zeros(scalars))
-        self.register_buffer("matrices", matrices(), persistent=False)
+        actions = {"vector": matrices(), "axis": axis_matrices()}
+        self.register_buffer("matrices", torch.stack([actions[kind] for kind in vectors]), persistent=False)
 
     def kernel(self) -> Tensor:
         """``(scalars + 2 * vectors, inputs, 1, 1)``."""
         scalars = _per_channel(self.scalars.T).T
-        vectors = torch.einsum("gij,vfj->vifg", self.matrices, self.vectors).flatten(2).flatten(0, 1)
+        vectors = torch.einsum("vgij,vfj->vifg", self.matrices, self.vectors).flatten(2).flatten(0, 1)
         return torch.cat([scalars, vectors])[:, :, None, None]
 
     def forward(self, features: Tensor) -> Tensor:
