@@ -50,6 +50,7 @@ def to_unit_range(image: ArrayLike, intensity: tuple[float, float] | None = None
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
         raise ValueError(
-            f"floating-point pixels must lie in [0, 1], got {low:g} to {high:g}; rescale them, or say which values are 0 and 1 (intensity)"
+            f"floating-point pixels must lie in [0, 1], got {low:g} to {high:g}; rescale them, "
+            "or say which values are 0 and 1 (intensity)"
         )
     return array.astype(np.float32)

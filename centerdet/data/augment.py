@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from centerdet.box import RotatedBox
 from centerdet.data.labels import box_from_corners
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for its newest version otherwise
-import albumentations as A  # noqa: E402, N812
-import cv2  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +63,11 @@ class Augmentation:
     """
 
     def __init__(self, config: AugmentationConfig) -> None:
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for its newest version otherwise
+        import albumentations as A  # noqa: N812
+
         self.config = config
-        moves: list[A.BasicTransform] = []
+        moves: list[Any] = []
         if config.flips:
             moves.append(A.HorizontalFlip(p=0.5))
         if config.quarter_turns:
@@ -80,8 +80,6 @@ class Augmentation:
                     rotate=(-config.rotation, config.rotation),
                     shear=0,
                     keep_ratio=True,
-                    interpolation=cv2.INTER_LINEAR,
-                    border_mode=cv2.BORDER_CONSTANT,
                     fill=config.fill,
                     p=1.0,
                 )
@@ -109,8 +107,10 @@ class Augmentation:
         return picture, there
 
 
-def _photometric(config: AugmentationConfig) -> list[A.BasicTransform]:
-    steps: list[A.BasicTransform] = []
+def _photometric(config: AugmentationConfig) -> list[Any]:
+    import albumentations as A  # noqa: N812
+
+    steps: list[Any] = []
     if config.brightness or config.contrast:
         steps.append(
             A.RandomBrightnessContrast(

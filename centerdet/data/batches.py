@@ -1,4 +1,4 @@
-"""Training batches from scenes of any kind: a data set, a function that draws, or anything that can be iterated over."""
+"""Training batches from scenes of any kind: a data set, a function that draws one, or any iterable."""
 
 from __future__ import annotations
 
@@ -105,18 +105,17 @@ class Batches:
 def cut_window(
     image: NDArray[np.float32], box: RotatedBox | None, window: int, random: np.random.Generator
 ) -> tuple[NDArray[np.float32], RotatedBox | None]:
-    """A square window ``(window, window)`` of an image ``(H, W)``, at random, but with the object's centre in it."""
-    missing = [max(0, window - side) for side in image.shape]
-    image = np.pad(image, [(0, missing[0]), (0, missing[1])])
-    corner = []
-    for side, place in zip(image.shape, (box and box.y, box and box.x), strict=True):
-        low, high = 0, side - window
-        if place is not None:
-            low = int(np.clip(np.ceil(place) - (window - 1), 0, high))
-            high = int(np.clip(np.floor(place), low, high))
-        corner.append(int(random.integers(low, high + 1)))
-    top, left = corner
+    """A square window ``(window, window)`` of an image ``(H, W)``, at random among those that hold the object.
+
+    As far as the object lies in the image and fits into the window; its centre is always inside.
+    """
+    image = np.pad(image, [(0, max(0, window - side)) for side in image.shape])
+    high = np.array(image.shape[::-1]) - window  # of the corner: x, y
+    low = np.zeros_like(high)
+    if box is not None:
+        inside = box.corners().clip(0, high + window - 1)
+        ends = np.stack([np.ceil(inside.max(0)) - (window - 1), np.floor(inside.min(0))]).astype(int)
+        low, high = ends.min(0).clip(0, high), ends.max(0).clip(0, high)
+    left, top = random.integers(low, high + 1).tolist()
     cut = image[top : top + window, left : left + window]
-    if box is None:
-        return cut, None
-    return cut, RotatedBox(box.x - left, box.y - top, box.yaw, box.width, box.height)
+    return cut, box and RotatedBox(box.x - left, box.y - top, box.yaw, box.width, box.height)
