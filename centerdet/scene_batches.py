@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from centerdet.maps import MIN_SIDE, Batch
+from centerdet.images import MIN_SIDE
+from centerdet.maps import Batch
 from centerdet.scenes import LINE_RANGE, MARGIN, NOTCH, RATIO, WIDTHS, ScenesConfig, outline
 
 

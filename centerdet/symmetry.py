@@ -4,7 +4,7 @@ The eight flips and quarter turns of a square are the dihedral group D4. A featu
 one per element of the group (channel = field * 8 + element): the same filter, turned and mirrored in all eight ways. So
 each weight learns from all eight views of every image, and the network's answer moves exactly with its image.
 
-image channels --``LiftingConv``--> fields --``GroupConv``, ``GroupBatchNorm``--> fields --``Readout``--> scalars, vectors
+image --``LiftingConv``--> fields --``GroupConv``, ``GroupBatchNorm``--> fields --``Readout``--> scalars and vectors
 
 Cohen & Welling, "Group Equivariant Convolutional Networks", arXiv 1602.07576 (their p4m).
 """
