@@ -8,11 +8,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from numpy.typing import NDArray
+
 import centerdet
+from centerdet.breakdown import breakdown
 from centerdet.command import fail_cleanly, pick_device
 from centerdet.files import check_folder, write_atomically
+from centerdet.metrics import collect
+from centerdet.report import summarise
+from centerdet.scenes import Scene, draw_official
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -23,6 +30,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="default: the shipped ones")
     parser.add_argument("--threshold", type=float, help="default: the one stored with the weights")
     parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
+    parser.add_argument("--breakdown", action="store_true", help="also print what the errors are, and where")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
     return parser.parse_args(arguments)
 
@@ -37,12 +45,23 @@ def main(arguments: list[str] | None = None) -> None:
         raise ValueError(f"--samples must be at least 1, got {options.samples}")
     device = pick_device(options.device)
     detector = centerdet.load(options.weights, threshold=options.threshold, device=device)
-    scenes = centerdet.official_scenes(options.seed, options.samples)
-    report = centerdet.evaluate(detector, scenes, count=options.samples, progress=True)
+    lines: list[NDArray] = []
+    scenes = _remember(lines, draw_official(options.seed, options.samples))
+    outcomes = collect(detector, scenes, count=options.samples, progress=True)
+    report = summarise(outcomes)
     print(report)
+    if options.breakdown:
+        print(f"\n{breakdown(outcomes, lines)}")
     if options.json:
         facts = {"seed": options.seed, "threshold": detector.threshold, **report.to_dict()}
         write_atomically(options.json, (json.dumps(facts, indent=2) + "\n").encode())
+
+
+def _remember(lines: list[NDArray], scenes: Iterable[Scene]) -> Iterator[tuple[NDArray, centerdet.RotatedBox | None]]:
+    """Images and boxes; where the lines ran is noted on the way."""
+    for scene in scenes:
+        lines.append(scene.lines)
+        yield scene.image, scene.box
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     network = centerdet.CenterNet(config.network)
     print(f"{sum(p.numel() for p in network.parameters()):,} parameters; training on {device}; run in {directory}")
     scenes = centerdet.Scenes(config.validation.seed, config=config.scenes)
-    report = centerdet.fit(
+    centerdet.fit(
         network,
         centerdet.Codec(stride=config.network.stride, config=config.codec),
         centerdet.CenterLoss(config.loss),
@@ -63,7 +63,13 @@ def main(arguments: list[str] | None = None) -> None:
         resume=options.resume,
         settings=config.to_dict(),
     )
-    print(f"best on {report.samples} validation scenes, saved as {directory / 'best.safetensors'}:\n{report}")
+    best = directory / "best.safetensors"
+    detector = centerdet.load(best, device=device)
+    unseen = centerdet.Scenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
+    report = centerdet.calibrate(detector, unseen, count=config.validation.calibration_scenes, progress=True)
+    detector.report["calibration"] = report.to_dict()
+    detector.save(best)
+    print(f"{best}, calibrated on {report.samples} further validation scenes:\n{report}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Batch",
+    "Calibration",
     "CenterLoss",
     "CenterNet",
     "Codec",
@@ -22,6 +23,7 @@ __all__ = [
     "Source",
     "Target",
     "TrainingConfig",
+    "calibrate",
     "evaluate",
     "fit",
     "load",
@@ -32,11 +34,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from centerdet.box import Detection, RotatedBox
+    from centerdet.calibration import Calibration
     from centerdet.codec import Codec, CodecConfig
     from centerdet.detector import Detector, load
     from centerdet.losses import CenterLoss, LossConfig
     from centerdet.maps import Batch, Prediction, Target
-    from centerdet.metrics import evaluate, score_iou
+    from centerdet.metrics import calibrate, evaluate, score_iou
     from centerdet.network import CenterNet, NetworkConfig
     from centerdet.report import Report
     from centerdet.run import TrainingConfig
@@ -47,11 +50,12 @@ else:  # hidden from type checkers, which would take any name for a public one
 
     _MODULES = {
         "box": ("Detection", "RotatedBox"),
+        "calibration": ("Calibration",),
         "codec": ("Codec", "CodecConfig"),
         "detector": ("Detector", "load"),
         "losses": ("CenterLoss", "LossConfig"),
         "maps": ("Batch", "Prediction", "Target"),
-        "metrics": ("evaluate", "score_iou"),
+        "metrics": ("calibrate", "evaluate", "score_iou"),
         "network": ("CenterNet", "NetworkConfig"),
         "report": ("Report",),
         "run": ("TrainingConfig",),

@@ -82,7 +82,7 @@ class Detection:
 
     Attributes:
         box: Where it is.
-        score: Confidence in [0, 1], the heatmap's value at the peak.
+        score: Confidence in [0, 1]: the chance that the box is right (IoU > 0.7), if the detector is calibrated.
     """
 
     box: RotatedBox

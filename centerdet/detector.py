@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from centerdet.calibration import Calibration
 from centerdet.codec import Codec, CodecConfig
 from centerdet.finder import Finder
 from centerdet.maps import Prediction
@@ -28,6 +29,7 @@ class Detector(Finder):
         network: The network; the detector works with a copy of it as it is now.
         codec: Made for the network's stride.
         threshold: Detections that score below it are not reported, in [0, 1].
+        calibration: Turns the heatmap's peak into a score; ``None``: the score is the peak itself.
         report: What is known of the weights, any JSON object; stored with them.
 
     Raises:
@@ -40,6 +42,7 @@ class Detector(Finder):
         codec: Codec,
         *,
         threshold: float = 0.3,
+        calibration: Calibration | None = None,
         report: dict[str, Any] | None = None,
     ) -> None:
         if codec.stride != network.config.stride:
@@ -48,16 +51,18 @@ class Detector(Finder):
         self.network = copy.deepcopy(network).eval().requires_grad_(False)  # as trained: what is saved
         self._fused = fuse(network).to(memory_format=torch.channels_last)  # what is run
         self.codec = codec
+        self.calibration = calibration or Calibration()
 
     def read(self, prediction: Prediction) -> tuple[Tensor, Tensor]:
         """From maps to the most likely box of each image ``(B, 5)`` and its score ``(B,)``, however low."""
-        return self.codec.decode(prediction)
+        boxes, peaks = self.codec.decode(prediction)
+        return boxes, self.calibration(peaks)
 
     @torch.inference_mode()
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
         """The centre heatmap: probabilities ``(H, W)``, aligned with the image.
 
-        It is interpolated between cells, for looking at: its maximum lies a little below the detection's score.
+        It is interpolated between cells, for looking at, and not calibrated: a detection's score tells more.
         """
         array = self._prepare(image)
         return self.codec.heatmap(self._predict(array[None]), array.shape)[0].cpu().numpy()
@@ -91,6 +96,7 @@ class Detector(Finder):
             "network": asdict(self.network.config),
             "codec": asdict(self.codec.config),
             "threshold": self.threshold,
+            "calibration": asdict(self.calibration),
             "report": self.report,
         }
         write_weights(path, self.network.state_dict(), facts)
@@ -108,8 +114,9 @@ class Detector(Finder):
             codec = Codec(stride=network.config.stride, config=CodecConfig(**_tuples(facts["codec"])))
             if not isinstance(codec.config.window, int) or not isinstance(facts["report"], dict):
                 raise ValueError("the codec's window must be a whole number, the report an object")
-            report = facts["report"]
-            detector = cls(network, codec, threshold=facts["threshold"], report=report)
+            calibration = Calibration(**facts["calibration"])
+            threshold, report = facts["threshold"], facts["report"]
+            detector = cls(network, codec, threshold=threshold, calibration=calibration, report=report)
         except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"cannot load weights {path}: {reason}") from None

@@ -1,22 +1,35 @@
-"""The official score of one sample, and the evaluation of a detector over many."""
+"""The official score of one sample, the evaluation of a detector over many, and what a detector learns from one."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from centerdet.box import Detection, RotatedBox, box_iou
-from centerdet.report import Outcomes, Report, summarise
+from centerdet.calibration import Calibration, fit_calibration
+from centerdet.report import RIGHT, Outcomes, Report, choose_threshold, summarise
 
 _NO_BOX = np.full(5, np.nan)
 
 Label = RotatedBox | None | ArrayLike
+
+
+class Tunable(Protocol):
+    """A detector with a threshold and a calibration of its own, as ``Detector`` is."""
+
+    threshold: float
+    calibration: Calibration
+
+    def detect_batch(self, images: Sequence[NDArray]) -> Sequence[Detection | None]:
+        """Answers each image."""
+        ...
 
 
 def score_iou(pred: Label, true: Label) -> float | None:
@@ -52,14 +65,15 @@ def evaluate(
 
     Args:
         detector: Anything that takes an image and returns a ``Detection``, a ``RotatedBox``, five numbers, or ``None``
-            (or five NaN) for "nothing found". Its method ``detect_batch`` (images -> list), if any, is used instead.
+            (or five NaN) for "nothing found"; a box without a score counts as one of score 1. Its method
+            ``detect_batch`` (images -> list), if any, is used instead.
         scenes: Pairs of image and ``RotatedBox``, five numbers, or ``None`` (or five NaN) for "no object".
         batch_size: Images given to ``detect_batch`` at once.
         count: How many of the scenes to take; needed where they never end. ``None``: all.
         progress: Whether to show a progress bar (on a terminal only).
 
     Raises:
-        ValueError: If there is no scene at all.
+        ValueError: If there is no scene at all, or an answer or a label is not as above.
     """
     return summarise(collect(detector, scenes, batch_size=batch_size, count=count, progress=progress))
 
@@ -89,6 +103,8 @@ def collect(
                 raise ValueError(f"detect_batch must answer each of {len(chunk)} images, got {len(answers)} answers")
             for answer, (_, label) in zip(answers, chunk, strict=True):
                 score, box = (answer.score, answer.box) if isinstance(answer, Detection) else (1.0, answer)
+                if not 0 <= score <= 1:
+                    raise ValueError(f"a detection's score must lie in [0, 1], got {score}; make it a probability")
                 found.append(_as_array(box))
                 scores.append(np.nan if np.isnan(found[-1]).any() else score)
                 truth.append(_as_array(label))
@@ -96,6 +112,40 @@ def collect(
     if not truth:
         raise ValueError("evaluation needs at least one scene, got none")
     return _outcomes(np.array(scores, dtype=np.float64), np.array(found), np.array(truth), seconds)
+
+
+def calibrate(
+    detector: Tunable, scenes: Iterable[tuple[NDArray, Label]], *, count: int | None = None, progress: bool = False
+) -> Report:
+    """Makes a detector's score the probability of being right, and its threshold the one with the best official score.
+
+    Args:
+        detector: Its ``calibration`` and ``threshold`` are replaced.
+        scenes: Labelled images that it was neither trained on nor will be reported on.
+        count: As in ``evaluate``.
+        progress: As in ``evaluate``.
+
+    Returns:
+        Its report on these scenes afterwards. It flatters a little: they are what threshold and calibration were
+        chosen on.
+
+    Raises:
+        ValueError: If there is no scene at all; the detector is then as before.
+    """
+    before = detector.threshold, detector.calibration
+    detector.threshold, detector.calibration = 0.0, Calibration()
+    try:
+        outcomes = collect(detector, scenes, count=count, progress=progress)
+    except BaseException:
+        detector.threshold, detector.calibration = before
+        raise
+    found, right = ~np.isnan(outcomes.scores), outcomes.iou > RIGHT
+    if right[found].any() and not right[found].all():  # else there is nothing to learn, as from an untrained network
+        detector.calibration = fit_calibration(outcomes.scores[found], right[found])
+        scores = detector.calibration(torch.from_numpy(outcomes.scores).float())  # as the detector does, NaN stays NaN
+        outcomes = outcomes._replace(scores=scores.double().numpy())
+    detector.threshold = choose_threshold(outcomes)
+    return summarise(outcomes.above(detector.threshold))
 
 
 def _as_array(box: Label) -> NDArray[np.float64]:

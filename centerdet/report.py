@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centerdet.box import yaw_error
+from centerdet.calibration import calibration_error
 
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
-HEADING_TOLERANCE = math.radians(30)
+RIGHT = 0.7  # a detection is right above this IoU
 
 
 class Outcomes(NamedTuple):
@@ -59,6 +60,8 @@ class Report:
         misses: Samples with a true box alone.
         presence: Fraction of the samples in which "there is an object" is said rightly.
         heading: Fraction of the pairs with both boxes whose headings differ by at most 30 degrees.
+        heading_of_right: Fraction of the pairs with IoU > 0.7 whose headings differ by at most 15 degrees.
+        calibration_error: Expected distance of a detection's score from its chance of IoU > 0.7.
         images_per_second: Speed of the detector, decoding included.
     """
 
@@ -74,6 +77,8 @@ class Report:
     misses: int
     presence: float
     heading: float
+    heading_of_right: float
+    calibration_error: float
     images_per_second: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,6 +91,8 @@ class Report:
             ("AP@[0.50:0.95]", f"{self.ap_mean:.4f}"),
             ("mean IoU", f"{self.mean_iou:.4f}"),
             ("heading within 30 deg", f"{self.heading:.4f}"),
+            ("within 15, IoU > 0.7", f"{self.heading_of_right:.4f}"),
+            ("calibration error", f"{self.calibration_error:.4f}"),
             ("false alarms", f"{self.false_alarms}"),
             ("misses", f"{self.misses}"),
             ("presence right", f"{self.presence:.4f}"),
@@ -100,8 +107,9 @@ def summarise(outcomes: Outcomes) -> Report:
     found, there = (~np.isnan(boxes[:, 0]) for boxes in (outcomes.found, outcomes.truth))
     both, either = found & there, found | there
     curve = {f"{t:.2f}": _rate((outcomes.iou > t)[either]) for t in IOU_THRESHOLDS}
-    headings = yaw_error(outcomes.found[both, 2], outcomes.truth[both, 2]) <= HEADING_TOLERANCE
-    low, high = wilson_interval(int((outcomes.iou > 0.7)[either].sum()), int(either.sum()))
+    right = outcomes.iou > RIGHT
+    turned = np.degrees(yaw_error(outcomes.found[:, 2], outcomes.truth[:, 2]))  # NaN where one is missing
+    low, high = wilson_interval(int(right[either].sum()), int(either.sum()))
     return Report(
         samples=len(found),
         scored=int(either.sum()),
@@ -114,7 +122,9 @@ def summarise(outcomes: Outcomes) -> Report:
         false_alarms=int((found & ~there).sum()),
         misses=int((there & ~found).sum()),
         presence=_rate(found == there),
-        heading=_rate(headings),
+        heading=_rate(turned[both] <= 30),
+        heading_of_right=_rate(turned[right] <= 15),
+        calibration_error=calibration_error(outcomes.scores[found], right[found]),
         images_per_second=len(found) / outcomes.seconds if outcomes.seconds else 0.0,
     )
 
@@ -124,9 +134,9 @@ def choose_threshold(outcomes: Outcomes) -> float:
 
     Between equally good thresholds, and against the noise of few samples, the middle of the best range is taken.
     """
-    candidates = np.linspace(0.02, 0.98, 97)
+    candidates = np.linspace(0.0, 0.98, 99)
     there = ~np.isnan(outcomes.truth[:, 0])
-    hits = outcomes.iou > 0.7
+    hits = outcomes.iou > RIGHT
     kept = np.nan_to_num(outcomes.scores, nan=-1.0)[:, None] >= candidates  # (N, candidates)
     ap = (kept & hits[:, None]).sum(0) / np.maximum((kept | there[:, None]).sum(0), 1)
     return float(np.median(candidates[ap >= ap.max() - 1e-9]).round(4))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,15 +22,15 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from centerdet.box import RotatedBox
+from centerdet.calibration import Calibration
 from centerdet.checkpoint import load_checkpoint, save_checkpoint
 from centerdet.codec import Codec
 from centerdet.detector import Detector
 from centerdet.journal import Journal
 from centerdet.losses import CenterLoss, LossTerms
 from centerdet.maps import Batch
-from centerdet.metrics import collect
+from centerdet.metrics import calibrate
 from centerdet.network import CenterNet
-from centerdet.report import choose_threshold, summarise
 from centerdet.symmetry import GroupConv
 
 
@@ -93,13 +93,12 @@ class TrainingRun:
         self.network = network.to(device, memory_format=torch.channels_last).train()
         self.codec, self.criterion, self.config = codec, criterion, config
         self.directory, self.device, self.settings = directory, device, settings
-        self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
-        )
+        average = get_ema_multi_avg_fn(config.ema_decay)
+        self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         self.optimizers = _optimizers(network, config)
         self.step = 0
         self.best: dict[str, Any] = {}
-        self.threshold = 0.5  # of the last validation
+        self.threshold, self.calibration = 0.5, Calibration()  # of the last validation
 
     def start(self, *, resume: bool) -> None:
         """Makes the folder, or takes the state from its checkpoint; errors as in ``training.fit``."""
@@ -112,6 +111,7 @@ class TrainingRun:
                 for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
                     optimizer.load_state_dict(its_state)
                 self.step, self.best, self.threshold = state["step"], state["best"], state["threshold"]
+                self.calibration = Calibration(**state["calibration"])
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise ValueError(f"cannot resume: {path} does not fit this network: {reason}") from None
@@ -131,6 +131,7 @@ class TrainingRun:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "best": self.best,
             "threshold": self.threshold,
+            "calibration": asdict(self.calibration),
             "settings": self.settings,
         }
         save_checkpoint(self.directory / "checkpoint.pt", state)
@@ -173,18 +174,18 @@ class TrainingRun:
 
     def validate(self, validation: Sequence[tuple[NDArray, RotatedBox | None]], journal: Journal) -> None:
         """Scores the averaged weights at their best threshold, and keeps them if they are the best so far."""
-        self.threshold = 0.0
-        outcomes = collect(self._detector({}), validation, progress=True)
-        self.threshold = choose_threshold(outcomes)
-        report = summarise(outcomes.above(self.threshold))
-        detector = self._detector({"step": self.step, "validation": report.to_dict(), "settings": self.settings})
+        detector = self._detector({})
+        report = calibrate(detector, validation, progress=True)
+        self.threshold, self.calibration = detector.threshold, detector.calibration
+        detector.report = {"step": self.step, "validation": report.to_dict(), "settings": self.settings}
         journal.log_validation(self.step, report, detector, [image for image, _ in validation[:4]])
         if report.ap > self.best.get("ap", -1.0):
             self.best = {"ap": report.ap, "step": self.step, "report": report.to_dict()}
             detector.save(self.directory / "best.safetensors")
 
     def _detector(self, report: dict[str, Any]) -> Detector:
-        return Detector(self.average.module, self.codec, threshold=self.threshold, report=report)
+        threshold, calibration = self.threshold, self.calibration
+        return Detector(self.average.module, self.codec, threshold=threshold, calibration=calibration, report=report)
 
 
 def _optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
@@ -193,14 +194,14 @@ def _optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.
     The decay is for the kernels alone: biases and normalisation have no scale to be held down.
     """
     matrices = [layer.weight for layer in network.modules() if isinstance(layer, GroupConv)]
-    ours = {id(weight) for weight in matrices}
-    others = [parameter for parameter in network.parameters() if id(parameter) not in ours]
+    taken = {id(weight) for weight in matrices}
+    others = [parameter for parameter in network.parameters() if id(parameter) not in taken]
     kernels = {"params": [parameter for parameter in others if parameter.ndim > 1]}
-    vectors = {"params": [parameter for parameter in others if parameter.ndim == 1], "weight_decay": 0.0}
+    undecayed = {"params": [parameter for parameter in others if parameter.ndim == 1], "weight_decay": 0.0}
     common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     return [
         torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **common),
-        torch.optim.AdamW([kernels, vectors], **common),
+        torch.optim.AdamW([kernels, undecayed], **common),
     ]
 
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,20 @@ MARGIN = 10  # px: no ship's centre is nearer to the border
 WIDTHS = (18, 37)  # px: half-open range of ship widths
 RATIO = (3 / 2, 0.2)  # mean and deviation of length to width
 NOTCH = (1 / 3, 0.1)  # mean and deviation of the notch's depth, in lengths
+
+
+class Scene(NamedTuple):
+    """One scene, and what was drawn.
+
+    Attributes:
+        image: ``(H, W)``, indexed [y, x], float64 in [0, 1).
+        box: The ship's, or ``None``.
+        lines: ``(K, 4)``, whole pixels: x, y of one end, x, y of the other.
+    """
+
+    image: NDArray[np.float64]
+    box: RotatedBox | None
+    lines: NDArray[np.int64]
 
 
 def make_data(
@@ -44,7 +59,7 @@ def make_data(
     Raises:
         ValueError: If an argument is out of range.
     """
-    image, box = draw_scene(
+    image, box, _ = draw_scene(
         np.random,
         has_spaceship=has_spaceship,
         noise_level=noise_level,
@@ -54,19 +69,33 @@ def make_data(
     return image, np.full(5, np.nan) if box is None else box.to_array()
 
 
-def official_scenes(seed: int, count: int) -> Iterator[tuple[NDArray[np.float64], RotatedBox | None]]:
-    """The samples of an official evaluation: ``numpy.random.seed(seed)``, then ``count`` default ``make_data()`` calls.
+def official_scenes(
+    seed: int, count: int, *, noise_level: float = 0.8, no_lines: int = 6
+) -> Iterator[tuple[NDArray[np.float64], RotatedBox | None]]:
+    """The samples of an official evaluation: ``numpy.random.seed(seed)``, then ``count`` calls of ``make_data``.
 
     The global stream is left alone: the same stream is drawn from a state of its own.
 
+    Args:
+        seed: One of numpy's, 0 to 2^32 - 1.
+        count: Number of samples.
+        noise_level: As in ``make_data``; the official score is on the default.
+        no_lines: The same.
+
     Raises:
-        ValueError: When the first sample is asked for, if the seed is not one of numpy's.
+        ValueError: When the first sample is asked for, if an argument is out of range.
     """
+    for scene in draw_official(seed, count, noise_level=noise_level, no_lines=no_lines):
+        yield scene.image, scene.box
+
+
+def draw_official(seed: int, count: int, *, noise_level: float = 0.8, no_lines: int = 6) -> Iterator[Scene]:
+    """As ``official_scenes``, with the lines."""
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must lie in 0..{2**32 - 1}, got {seed}")
     random = np.random.RandomState(seed)
     for _ in range(count):
-        yield draw_scene(random)
+        yield draw_scene(random, noise_level=noise_level, no_lines=no_lines)
 
 
 def draw_scene(
@@ -76,7 +105,7 @@ def draw_scene(
     noise_level: float = 0.8,
     no_lines: int = 6,
     image_size: int = 200,
-) -> tuple[NDArray[np.float64], RotatedBox | None]:
+) -> Scene:
     """One scene from a random state, or from ``numpy.random`` itself; arguments and errors as in ``make_data``."""
     _check(noise_level=noise_level, no_lines=no_lines, image_size=image_size)
     if has_spaceship is None:
@@ -87,11 +116,13 @@ def draw_scene(
         box, notch = _draw_ship(random, image_size)
         pixels = polygon_perimeter(*outline(box.to_array()[None], np.array([notch]))[0].T, shape=ship.shape)
         ship[pixels] = random.rand(len(pixels[0]))
-    for _ in range(no_lines):
-        pixels = line(*random.randint(0, LINE_RANGE, size=4))
+    ends = np.zeros((no_lines, 4), dtype=np.int64)
+    for index in range(no_lines):
+        ends[index] = random.randint(0, LINE_RANGE, size=4)
+        pixels = line(*ends[index])
         lines[pixels] = random.rand(len(pixels[0]))
     noise = noise_level * random.rand(image_size, image_size)
-    return np.maximum(np.maximum(noise, lines), ship).T, box
+    return Scene(image=np.maximum(np.maximum(noise, lines), ship).T, box=box, lines=ends)
 
 
 def _draw_ship(random: np.random.RandomState | ModuleType, image_size: int) -> tuple[RotatedBox, float]:
@@ -160,13 +191,14 @@ class Scenes:
     def __getitem__(self, index: int) -> tuple[NDArray[np.float64], RotatedBox | None]:
         """Returns scene ``index`` >= 0 of the series, whatever was drawn before."""
         random = np.random.RandomState(np.random.PCG64((self.seed, index)))
-        return draw_scene(
+        image, box, _ = draw_scene(
             random,
             has_spaceship=random.rand() < self.config.ship_probability,
             noise_level=self.config.noise_level,
             no_lines=self.config.no_lines,
             image_size=self.config.image_size,
         )
+        return image, box
 
 
 def _check(*, noise_level: float, no_lines: int, image_size: int) -> None:

@@ -28,24 +28,27 @@ ALLOWED = {
     "symmetry": set(),
     "network": {"maps", "symmetry"},
     "losses": {"maps"},
-    "report": {"box"},
-    "metrics": {"box", "report"},
+    "calibration": set(),
+    "report": {"box", "calibration"},
+    "breakdown": {"box", "report"},
+    "metrics": {"box", "calibration", "report"},
     "viz": {"box"},
     "weights_file": {"files"},
-    "detector": {"codec", "finder", "maps", "network", "weights_file"},
+    "detector": {"calibration", "codec", "finder", "maps", "network", "weights_file"},
     "onnx_graph": {"detector", "network"},
     "onnx_detector": {"finder"},
     "export": {"box", "detector", "files", "finder", "images", "onnx_detector", "onnx_graph", "scenes"},
     "checkpoint": {"files"},
     "journal": {"detector", "files", "losses", "report", "viz"},
     "run": {
-        *("box", "checkpoint", "codec", "detector", "journal", "losses", "maps", "metrics", "network", "report"),
+        *("box", "calibration", "checkpoint", "codec", "detector", "journal", "losses", "maps", "metrics", "network"),
         "symmetry",
     },
     "training": {"box", "codec", "journal", "losses", "maps", "network", "report", "run"},
     "cli": {"centerdet", "command", "export"},  # the public names, that is
     "__main__": {"cli"},
-    "config": {"codec", "losses", "network", "run", "scene_batches", "scenes"},
+    "strict_yaml": set(),
+    "config": {"codec", "losses", "network", "run", "scene_batches", "scenes", "strict_yaml"},
 }
 MODULES = {path.stem: path for path in (ROOT / "centerdet").glob("*.py") if path.stem != "__init__"}
 

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from centerdet.config import Config, parse_config, read_config
+from centerdet.config import Config, read_config
 from centerdet.scene_batches import Phase
+from centerdet.strict_yaml import parse
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 
@@ -12,8 +13,8 @@ CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_configs_are_valid_and_come_back_from_their_own_values(path):
     config = read_config(path)
-    assert parse_config(config.to_dict()) == config
-    assert parse_config(yaml.safe_load(yaml.safe_dump(config.to_dict()))) == config
+    assert parse(Config, config.to_dict()) == config
+    assert parse(Config, yaml.safe_load(yaml.safe_dump(config.to_dict()))) == config
 
 
 def test_the_shipped_configs_are_there():
@@ -26,7 +27,7 @@ def test_an_empty_file_means_the_defaults(tmp_path):
 
 
 def test_lists_become_tuples_and_whole_numbers_floats():
-    config = parse_config({"network": {"widths": [8], "blocks": [1]}, "curriculum": {"phases": [{"until": 1}]}})
+    config = parse(Config, {"network": {"widths": [8], "blocks": [1]}, "curriculum": {"phases": [{"until": 1}]}})
     assert config.network.widths == (8,)
     assert config.curriculum.phases == (Phase(until=1.0),)
     assert isinstance(config.curriculum.phases[0].until, float)
@@ -54,7 +55,7 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"training": {"steps": 0}}, "training: steps and intervals must be at least 1"),
         ({"training": {"learning_rate": 0}}, "training: learning_rate and clip_norm must be above 0"),
         ({"network": {"widths": "many"}}, "network.widths: .*array, got 'many'"),
-        ({"validation": {"scenes": 0}}, "validation needs scenes >= 1"),
+        ({"validation": {"scenes": 0}}, "validation needs at least 1 scene of each kind"),
         ({"scenes": {"image_size": 100}}, "image_size must be at least 200"),
         ({"scenes": {"noise_level": 0.9}}, "^network.noise_level must be at least scenes.noise_level"),
         ({"training": {"seed": 2**64}}, "seed"),
@@ -65,11 +66,11 @@ def test_lists_become_tuples_and_whole_numbers_floats():
 )
 def test_everything_else_is_refused(values, message):
     with pytest.raises(ValueError, match=message):
-        parse_config(values)
+        parse(Config, values)
 
 
 def test_unreadable_files_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="cannot read config .*missing.yaml"):
+    with pytest.raises(ValueError, match="cannot read .*missing.yaml"):
         read_config(tmp_path / "missing.yaml")
     for name, content in {
         "broken": b"a: [1",
@@ -80,8 +81,8 @@ def test_unreadable_files_are_refused(tmp_path):
     }.items():
         path = tmp_path / f"{name}.yaml"
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=f"cannot read config .*{name}.yaml"):
+        with pytest.raises(ValueError, match=f"cannot read .*{name}.yaml"):
             read_config(path)
     (tmp_path / "typo.yaml").write_text("loss: {alfa: 2.0}")
-    with pytest.raises(ValueError, match=r"config .*typo.yaml: unknown key 'loss.alfa'; did you mean 'alpha'"):
+    with pytest.raises(ValueError, match=r"typo.yaml: unknown key 'loss.alfa'; did you mean 'alpha'"):
         read_config(tmp_path / "typo.yaml")

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from centerdet import Detection, RotatedBox, Scenes, evaluate, score_iou
-from centerdet.metrics import collect
+from centerdet.calibration import Calibration
+from centerdet.metrics import calibrate, collect
 from centerdet.report import choose_threshold, summarise, wilson_interval
 
 NO_BOX = np.full(5, np.nan)
@@ -142,6 +144,70 @@ def test_the_chosen_threshold_has_the_best_score():
     assert 0 < threshold < 1
     assert best >= max(summarise(outcomes.above(other)).ap for other in np.linspace(0.02, 0.98, 97))
     assert best > summarise(outcomes.above(0)).ap
+
+
+class Guesser:
+    """Says a box whose score is too high: right in half of the cases whatever it says."""
+
+    def __init__(self, peaks):
+        self.threshold, self.calibration, self.peaks = 0.4, Calibration(a=3.0), iter(peaks)
+
+    def detect_batch(self, images):
+        peaks = self.calibration(torch.tensor([next(self.peaks) for _ in images]))
+        return [Detection(BOX, peak) if peak >= self.threshold else None for peak in peaks.tolist()]
+
+
+def test_calibration_makes_the_score_the_chance_of_being_right():
+    random = np.random.default_rng(2)
+    peaks = random.beta(5, 2, 4000)
+    truths = [BOX if chance < peak / 2 else moved(15) for chance, peak in zip(random.random(4000), peaks, strict=True)]
+    guesser = Guesser(peaks)
+    report = calibrate(guesser, [(IMAGE, truth) for truth in truths])
+    assert report.samples == 4000
+    assert guesser.calibration(torch.tensor([0.5, 0.8])).tolist() == pytest.approx([0.25, 0.4], abs=0.03)
+    assert report.calibration_error < 0.02
+    assert 0 < guesser.threshold <= 0.98
+
+
+def test_where_nothing_is_right_calibration_leaves_the_score_alone():
+    guesser = Guesser([0.3, 0.6])
+    assert calibrate(guesser, [(IMAGE, moved(15)), (IMAGE, None)], count=2).ap == 0
+    assert guesser.calibration == Calibration()
+
+
+def test_a_failed_calibration_leaves_the_detector_as_it_was():
+    guesser = Guesser([])
+    with pytest.raises(ValueError, match="at least one scene"):
+        calibrate(guesser, [])
+    assert (guesser.threshold, guesser.calibration) == (0.4, Calibration(a=3.0))
+
+
+def test_images_without_an_answer_do_not_take_part_in_calibration():
+    class Silent(Guesser):
+        def detect_batch(self, images):
+            return [None if index % 3 == 0 else answer for index, answer in enumerate(super().detect_batch(images))]
+
+    random = np.random.default_rng(3)
+    peaks = random.beta(5, 2, 3000)
+    guesser = Silent(peaks)
+    truths = [BOX if chance < peak / 2 else moved(15) for chance, peak in zip(random.random(3000), peaks, strict=True)]
+    report = calibrate(guesser, [(IMAGE, truth) for truth in truths])
+    assert guesser.calibration(torch.tensor(0.8)).item() == pytest.approx(0.4, abs=0.05)
+    assert report.misses >= 1000
+
+
+@pytest.mark.parametrize("score", [-2.3, 1.5, math.nan])
+def test_scores_that_are_no_probabilities_are_refused(score):
+    with pytest.raises(ValueError, match=r"score must lie in \[0, 1\]"):
+        evaluate(lambda _: Detection(BOX, score), [(IMAGE, BOX)])
+
+
+def test_headings_of_right_boxes_are_counted_by_themselves():
+    answers = iter([moved(0, 0.2), moved(0, 0.4), moved(0, math.pi), moved(15, 3.0), None])
+    report = evaluate(lambda _: next(answers), [(IMAGE, BOX)] * 5)
+    assert report.ap == 0.6
+    assert report.heading == 0.5
+    assert report.heading_of_right == pytest.approx(1 / 3)
 
 
 def test_wilson_interval_is_the_published_one():

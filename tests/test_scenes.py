@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.draw import line
 
 from centerdet import Scenes, ScenesConfig, make_data, official_scenes
+from centerdet.scenes import draw_official
 
 DATA = Path(__file__).parent / "data"
 ARGUMENTS = {
@@ -61,6 +63,23 @@ def test_official_scenes_are_make_datas_and_leave_the_global_stream_alone():
         np.testing.assert_array_equal(image, same)
         np.testing.assert_array_equal(np.full(5, np.nan) if box is None else box.to_array(), label)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_drawn_scenes_tell_where_their_lines_run():
+    for scene in draw_official(3, 5, noise_level=0.0):
+        for x0, y0, x1, y1 in scene.lines.tolist():
+            rows, columns = line(y0, x0, y1, x1)
+            ends = scene.image[[y0, y1], [x0, x1]]
+            assert (ends > 0).all()
+            assert (scene.image[rows, columns] > 0).mean() > 0.5  # where a line's ways of rounding agree
+        assert scene.lines.shape == (6, 4)
+
+
+def test_other_noise_and_lines_are_those_of_make_data():
+    np.random.seed(11)
+    expected = [make_data(noise_level=0.6, no_lines=2)[0] for _ in range(3)]
+    for (image, _), same in zip(official_scenes(11, 3, noise_level=0.6, no_lines=2), expected, strict=True):
+        np.testing.assert_array_equal(image, same)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ import pytest
 import centerdet
 import main as main_script
 import train as train_script
-from tools import draw_figures, visualize, write_architecture
+from tools import draw_figures, robustness, visualize, write_architecture
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "configs" / "smoke.yaml"
+TOOLS = sorted(path.name for path in (ROOT / "tools").glob("[a-z]*.py"))
 
 
 def test_main_prints_and_writes_the_official_score(tmp_path, capsys):
@@ -50,6 +51,13 @@ def test_main_prints_and_writes_the_official_score(tmp_path, capsys):
         assert name in printed
 
 
+def test_main_breaks_its_errors_down(capsys):
+    assert main_script.main(["--samples", "40", "--threshold", "1", "--breakdown"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"missed +\d+ +100\.00%", printed)
+    assert "cut by the border" in printed
+
+
 def test_main_takes_weights_and_a_threshold(tmp_path, capsys):
     path = tmp_path / "copy.safetensors"
     centerdet.load().save(path)
@@ -68,14 +76,18 @@ def test_main_takes_weights_and_a_threshold(tmp_path, capsys):
         (main_script, ["--device", "meta"], "cannot use device 'meta'"),
         (main_script, ["--json", "nowhere/report.json"], "no writable folder"),
         (visualize, ["--out", "nowhere/sheet.png"], "no writable folder"),
-        (train_script, ["--config", "missing.yaml"], "cannot read config missing.yaml"),
+        (train_script, ["--config", "missing.yaml"], "cannot read missing.yaml"),
         (train_script, ["--config", str(SMOKE), "--out", "/dev/null/x", "--resume"], "nothing to resume"),
         (train_script, ["--config", str(SMOKE), "--threads", "0"], "threads"),
         (visualize, ["missing.png"], "cannot read missing.png"),
         (visualize, ["--count", "0"], "must be at least 1"),
         (visualize, ["--columns", "0"], "must be at least 1"),
+        (visualize, ["--worst", "0"], "must be at least 1"),
+        (visualize, ["--worst", "3", "missing.png"], "--worst needs true boxes"),
+        (robustness, ["--samples", "0"], "--samples must be at least 1, got 0"),
+        (robustness, ["--json", "nowhere/report.json"], "no writable folder"),
         (draw_figures, ["--metrics", "missing.jsonl"], "no metrics at missing.jsonl"),
-        (write_architecture, ["--config", "missing.yaml"], "cannot read config"),
+        (write_architecture, ["--config", "missing.yaml"], "cannot read"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(script, arguments, message, capsys, monkeypatch, tmp_path):
@@ -90,7 +102,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(script, arguments, message, cap
 def test_train_runs_resumes_and_leaves_weights_that_main_takes(tmp_path, capsys):
     out = tmp_path / "run"
     assert train_script.main(["--config", str(SMOKE), "--out", str(out), "--device", "cpu"]) == 0
-    assert "best on 12 validation scenes" in capsys.readouterr().out
+    assert "calibrated on 12 further validation scenes" in capsys.readouterr().out
     assert train_script.main(["--config", str(SMOKE), "--out", str(out), "--device", "cpu"]) == 2
     assert "already holds a run" in capsys.readouterr().err
     assert train_script.main(["--config", str(SMOKE), "--out", str(out), "--device", "cpu", "--resume"]) == 0
@@ -104,6 +116,34 @@ def test_visualize_draws_generated_scenes(tmp_path):
     sheet = cv2.imread(str(out))
     assert sheet.shape == (208, 616, 3)
     assert (sheet[..., 1].astype(int) - sheet[..., 2] > 100).any()  # something green: a true box
+
+
+def test_visualize_draws_the_worst_first(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(visualize, "draw_detection", lambda image, **facts: drawn.append(facts) or np.zeros((9, 9, 3)))
+    assert visualize.main(["--count", "30", "--worst", "4", "--out", str(tmp_path / "sheet.png")]) == 0
+    scores = []
+    detector = centerdet.load()
+    for image, truth in centerdet.official_scenes(0, 30):
+        found = detector(image)
+        score = centerdet.score_iou(found and found.box, truth)
+        scores.append(1.0 if score is None else score)
+    assert [float(facts["caption"].split("IoU ")[1][:4]) for facts in drawn] == pytest.approx(
+        sorted(scores)[:4], abs=0.01
+    )
+
+
+def test_robustness_prints_a_table(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(robustness, "NOISE_LEVELS", (0.6, 0.8))
+    monkeypatch.setattr(robustness, "LINES", (0, 6))
+    path = tmp_path / "cells.json"
+    assert robustness.main(["--samples", "25", "--seed", "5", "--json", str(path)]) == 0
+    printed = capsys.readouterr().out
+    cells = json.loads(path.read_text())
+    assert [(cell["noise_level"], cell["no_lines"]) for cell in cells] == [(0.6, 0), (0.6, 6), (0.8, 0), (0.8, 6)]
+    default = centerdet.evaluate(centerdet.load(), centerdet.official_scenes(5, 25))
+    assert cells[3]["ap"] == default.ap
+    assert printed.splitlines()[-1] == f"| 0.8 | {cells[2]['ap']:.3f} | {default.ap:.3f} * |"
 
 
 def test_visualize_draws_image_files(tmp_path):
@@ -136,7 +176,17 @@ def test_visualize_refuses_files_that_are_no_images(tmp_path, capsys):
     assert not (tmp_path / "sheet.png").exists()
 
 
-@pytest.mark.parametrize("script", ["main.py", "train.py", "tools/visualize.py", "tools/draw_figures.py"])
+def test_draw_figures_draws_four_pictures(tmp_path, capsys):
+    assert draw_figures.main(["--out", str(tmp_path), "--samples", "40"]) == 0
+    names = ["curves.png", "detection.png", "maps.png", "reliability.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    for name in names:
+        assert cv2.imread(str(tmp_path / name)).std() > 10
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
+
+
+@pytest.mark.parametrize("script", ["main.py", "train.py", *(f"tools/{tool}" for tool in TOOLS)])
 def test_scripts_explain_themselves_from_any_folder(script, tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / script, "--help"], capture_output=True, text=True, cwd=tmp_path, check=True

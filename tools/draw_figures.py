@@ -1,4 +1,4 @@
-"""Draws the README's figures into docs/: a detection, the maps of one scene, and the curves of a training run."""
+"""Draws the README's figures into docs/: a detection, the maps of one scene, a training run's curves, reliability."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
+from centerdet.calibration import calibration_error, reliability
 from centerdet.command import fail_cleanly
 from centerdet.files import write_atomically
+from centerdet.metrics import collect
+from centerdet.report import RIGHT, wilson_interval
 from centerdet.viz import contact_sheet, draw_detection
 
 
@@ -108,6 +111,29 @@ def draw_curves(metrics: Path, batch_size: int) -> bytes:
     return _png(figure)
 
 
+def draw_reliability(detector: centerdet.Detector, seed: int, samples: int) -> bytes:
+    """How often detections are right (IoU > 0.7) against the score that they were given, as PNG."""
+    outcomes = collect(detector, centerdet.official_scenes(seed, samples), count=samples, progress=True)
+    found = ~np.isnan(outcomes.scores)
+    scores, right = outcomes.scores[found], outcomes.iou[found] > RIGHT
+    count, mean, fraction = reliability(scores, right)
+    seen = count > 0
+    intervals = [wilson_interval(int(hits), int(n)) for hits, n in zip((fraction * count).round(), count, strict=True)]
+    low, high = np.array(intervals).T
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(4.6, 4.8), height_ratios=(3, 1), sharex=True, layout="constrained"
+    )
+    above.plot([0, 1], [0, 1], color="gray", linestyle=":", label="perfectly calibrated")
+    bars = np.clip([fraction - low, high - fraction], 0, None)[:, seen]
+    above.errorbar(mean[seen], fraction[seen], yerr=bars, marker="o", markersize=4, label="95 % intervals", capsize=2)
+    above.set(ylabel="fraction with IoU > 0.7", xlim=(0, 1), ylim=(0, 1))
+    above.set_title(f"{found.sum():,} detections, error {calibration_error(scores, right):.4f}", fontsize=10)
+    above.legend(fontsize=8)
+    below.bar((np.arange(len(count)) + 0.5) / len(count), count, width=0.9 / len(count))
+    below.set(xlabel="score", ylabel="detections", yscale="log")
+    return _png(figure)
+
+
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
@@ -117,12 +143,14 @@ def _png(figure: Figure) -> bytes:
 
 @fail_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    """Draws all three."""
+    """Draws all four."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, help="default: the shipped ones")
     parser.add_argument("--metrics", type=Path, default=ROOT / "docs" / "run" / "metrics.jsonl")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
-    parser.add_argument("--seed", type=int, default=1, help="of the scene that is drawn")
+    parser.add_argument("--seed", type=int, default=1, help="of the scene that is drawn; default: %(default)s")
+    parser.add_argument("--samples", type=int, default=10_000, help="for the reliability; default: %(default)s")
+    parser.add_argument("--samples-seed", type=int, default=20_261_123, help="of these; default: %(default)s")
     options = parser.parse_args(arguments)
     if not options.metrics.exists():
         raise ValueError(f"no metrics at {options.metrics}; give a run's, --metrics runs/NAME/metrics.jsonl")
@@ -135,6 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
         "detection.png": draw_scene(detector, options.seed),
         "maps.png": draw_maps(detector, options.seed),
         "curves.png": draw_curves(options.metrics, batch_size),
+        "reliability.png": draw_reliability(detector, options.samples_seed, options.samples),
     }
     for name, content in figures.items():
         write_atomically(options.out / name, content)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +26,14 @@ from centerdet.images import to_unit_range
 from centerdet.viz import contact_sheet, draw_detection
 
 
+class Named(NamedTuple):
+    """An image, its caption, and the true box if one is known."""
+
+    name: str
+    image: NDArray
+    truth: centerdet.RotatedBox | None
+
+
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -31,6 +41,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("heatmaps.png"), help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the generated scenes; default: %(default)s")
     parser.add_argument("--count", type=int, default=12, help="number of generated scenes; default: %(default)s")
+    parser.add_argument("--worst", type=int, help="draw only so many of the generated scenes, the worst by IoU")
     parser.add_argument("--columns", type=int, help="default: as square as it gets")
     parser.add_argument("--scale", type=int, default=2, help="enlargement of each image; default: %(default)s")
     parser.add_argument("--weights", type=Path, help="default: the shipped ones")
@@ -42,15 +53,18 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Draws as the command line says."""
     options = parse_arguments(arguments)
-    columns = 1 if options.columns is None else options.columns
-    if min(options.count, options.scale, columns) < 1:
-        raise ValueError("--count, --scale and --columns must be at least 1")
+    given = [options.count, options.scale, options.columns, options.worst]
+    if min(1 if number is None else number for number in given) < 1:
+        raise ValueError("--count, --scale, --columns and --worst must be at least 1")
+    if options.worst and options.images:
+        raise ValueError("--worst needs true boxes, which image files do not have; leave one of the two out")
     check_folder(options.out)
     detector = centerdet.load(options.weights, threshold=options.threshold)
-    pairs = _read(options.images) if options.images else centerdet.official_scenes(options.seed, options.count)
-    names = [path.name for path in options.images] or [f"seed {options.seed}, {i + 1}" for i in range(options.count)]
+    scenes = _read(options.images) if options.images else _generate(options.seed, options.count)
+    if options.worst:
+        scenes = _worst(detector, scenes, options.worst)
     tiles = []
-    for name, (image, truth) in zip(names, pairs, strict=True):
+    for name, image, truth in scenes:
         found, heatmap = detector(image), detector.heatmap(image)
         caption = name if found else f"{name}: nothing found"
         picture = draw_detection(image, found=found, truth=truth, heatmap=heatmap, scale=options.scale, caption=caption)
@@ -61,7 +75,24 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{len(tiles)} images drawn to {options.out}")
 
 
-def _read(paths: list[Path]) -> Iterator[tuple[NDArray, None]]:
+def _generate(seed: int, count: int) -> Iterator[Named]:
+    for number, (image, truth) in enumerate(centerdet.official_scenes(seed, count), start=1):
+        yield Named(f"seed {seed}, {number}", image, truth)
+
+
+def _worst(detector: centerdet.Detector, scenes: Iterator[Named], count: int) -> list[Named]:
+    """Those with the lowest IoU first; where there is neither a true nor a found box, nothing is wrong."""
+    worst: list[tuple[float, Named]] = []
+    while chunk := list(islice(scenes, 32)):
+        for found, scene in zip(detector.detect_batch([scene.image for scene in chunk]), chunk, strict=True):
+            score = centerdet.score_iou(found and found.box, scene.truth)
+            iou = 1.0 if score is None else score
+            worst.append((iou, scene._replace(name=f"{scene.name}: IoU {iou:.2f}")))
+        worst = sorted(worst, key=lambda pair: pair[0])[:count]
+    return [scene for _, scene in worst]
+
+
+def _read(paths: list[Path]) -> Iterator[Named]:
     """Image files as grey arrays, without a known box."""
     for path in paths:
         try:
@@ -78,7 +109,7 @@ def _read(paths: list[Path]) -> Iterator[tuple[NDArray, None]]:
             to_unit_range(image)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        yield image, None
+        yield Named(path.name, image, None)
 
 
 if __name__ == "__main__":

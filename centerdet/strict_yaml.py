@@ -1,0 +1,90 @@
+"""Strict reading of YAML files into dataclasses: no unknown keys, no converted types, no key twice."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+Section = TypeVar("Section")
+
+
+def read_yaml(path: str | Path, kind: type[Section]) -> Section:
+    """Reads a file; sections and keys that are left out have their defaults.
+
+    Args:
+        path: The file.
+        kind: A dataclass; its fields are the file's keys, fields that are dataclasses are sections.
+
+    Raises:
+        ValueError: If it cannot be read, is not YAML, or a key or value is not allowed; the message names it.
+    """
+    try:
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    try:
+        return parse(kind, {} if values is None else values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def parse(kind: type[Section], values: Any) -> Section:
+    """Turns what a file holds into a dataclass, strictly.
+
+    Raises:
+        ValueError: If a key or value is not allowed.
+    """
+    _refuse_unknown(values, kind, "")
+    try:
+        text = json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"only finite numbers, text, lists and sections are allowed: {error}") from None
+    try:
+        # JSON mode: strict about types, but lists are tuples and whole numbers are floats where those are wanted.
+        return TypeAdapter(kind).validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where, message = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+        seen = "" if "got" in message else f", got {first['input']!r}"
+        raise ValueError(f"{where}: {message}{seen}".removeprefix(": ")) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, but a key that stands twice in a section is an error (the last one would win in silence)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if double := sorted({str(key) for key in keys if keys.count(key) > 1}):
+            raise yaml.constructor.ConstructorError(None, None, f"key {double[0]!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _refuse_unknown(values: Any, kind: type, where: str) -> None:
+    """Walks sections, and lists of sections, in step with the dataclass that they become."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{where or 'the file'} must hold 'key: value' lines, got {values!r}")
+    hints = get_type_hints(kind)
+    names = [entry.name for entry in fields(kind)]
+    for key, value in values.items():
+        place = f"{where}.{key}" if where else str(key)
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}"
+            raise ValueError(f"unknown key {place!r}; {hint}")
+        hint = hints[key]
+        if type(None) in get_args(hint):  # an optional section
+            if value is None:
+                continue
+            hint = next(kind for kind in get_args(hint) if kind is not type(None))
+        if is_dataclass(hint):
+            _refuse_unknown(value, hint, place)
+        elif (items := get_args(hint)) and is_dataclass(items[0]) and isinstance(value, list):
+            for index, item in enumerate(value):
+                _refuse_unknown(item, items[0], f"{place}.{index}")
