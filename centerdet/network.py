@@ -38,7 +38,7 @@ class NetworkConfig:
     """
 
     stride: int = 4
-    widths: tuple[int, ...] = (32, 64, 64)
+    widths: tuple[int, ...] = (48, 64, 96)
     blocks: tuple[int, ...] = (1, 2, 2)
     noise_level: float | None = 0.8
     prior: float = 0.01

@@ -52,7 +52,7 @@ class CurriculumConfig:
         phases: One after the other; the last one ends at 1.
     """
 
-    batch_size: int = 32
+    batch_size: int = 16
     ship_probability: float = 0.9
     phases: tuple[Phase, ...] = (Phase(),)
 
