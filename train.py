@@ -67,6 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     detector = centerdet.load(best, device=device)
     unseen = centerdet.Scenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
     report = centerdet.calibrate(detector, unseen, count=config.validation.calibration_scenes, progress=True)
+    detector.report["calibration"] = report.to_dict()
     detector.save(best)
     print(f"{best}, calibrated on {report.samples} further validation scenes:\n{report}")
 

@@ -72,15 +72,22 @@ def breakdown(outcomes: Outcomes, lines: Sequence[NDArray], *, image_size: int =
         lines: As in ``crossings``.
         image_size: Side of the images in pixels.
     """
-    answer, there = causes(outcomes), ~np.isnan(outcomes.truth[:, 0])
-    scored = there | ~np.isnan(outcomes.found[:, 0])
+    return f"{_by_cause(outcomes)}\n\n{_by_circumstance(outcomes, lines, image_size)}"
+
+
+def _by_cause(outcomes: Outcomes) -> str:
+    answer = causes(outcomes)
+    scored = max(1, (~np.isnan(outcomes.truth[:, 0]) | ~np.isnan(outcomes.found[:, 0])).sum())
     names, counts = np.unique(answer[answer != ""], return_counts=True)
     rows = [f"{'wrong, by cause':<24}{'samples':>8}{'of scored':>11}"]
     for name, count in sorted(zip(names, counts, strict=True), key=lambda row: -row[1]):
-        rows.append(f"{name:<24}{count:>8}{count / scored.sum():>10.2%}")
-    rows.append(f"{'all':<24}{counts.sum():>8}{counts.sum() / max(1, scored.sum()):>10.2%}")
+        rows.append(f"{name:<24}{count:>8}{count / scored:>11.2%}")
+    rows.append(f"{'all':<24}{counts.sum():>8}{counts.sum() / scored:>11.2%}")
+    return "\n".join(rows)
 
-    corners = box_corners(outcomes.truth)
+
+def _by_circumstance(outcomes: Outcomes, lines: Sequence[NDArray], image_size: int) -> str:
+    there, corners = ~np.isnan(outcomes.truth[:, 0]), box_corners(outcomes.truth)
     cut = ((corners < 0) | (corners > image_size - 1)).any(axis=(1, 2))
     crossed, small = crossings(outcomes.truth, lines), outcomes.truth[:, 3] < SMALL
     kinds = {
@@ -91,9 +98,9 @@ def breakdown(outcomes: Outcomes, lines: Sequence[NDArray], *, image_size: int =
         "crossed by 3 or more": there & (crossed >= 3),
         "whole, not crossed": there & ~cut & (crossed == 0),
     }
-    rows += ["", f"{'ships':<24}{'samples':>8}{'right':>11}{'mean IoU':>10}"]
+    rows = [f"{'ships':<24}{'samples':>8}{'right':>11}{'mean IoU':>10}"]
     for name, those in kinds.items():
         iou = outcomes.iou[those]
         if iou.size:
-            rows.append(f"{name:<24}{iou.size:>8}{(iou > RIGHT).mean():>10.2%}{iou.mean():>10.3f}")
+            rows.append(f"{name:<24}{iou.size:>8}{(iou > RIGHT).mean():>11.2%}{iou.mean():>10.3f}")
     return "\n".join(rows)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 from torch import Tensor
 
 BINS = 15
@@ -41,7 +42,9 @@ class Calibration:
 
 
 def fit_calibration(peaks: ArrayLike, right: ArrayLike) -> Calibration:
-    """The calibration under which what was seen is most likely.
+    """The calibration under which what was seen is most likely, with one more right and one more wrong detection.
+
+    Without those two, samples that a threshold separates perfectly would make every score 0 or 1 (Platt 1999).
 
     Args:
         peaks: ``(N,)`` in [0, 1], the heatmap's peaks.
@@ -59,10 +62,12 @@ def fit_calibration(peaks: ArrayLike, right: ArrayLike) -> Calibration:
     log, log_not = (feature.numpy() for feature in _features(values))
     features = np.stack([log, -log_not, np.ones(len(hits))], axis=1)
 
+    wanted = np.where(hits, (hits.sum() + 1) / (hits.sum() + 2), 1 / ((~hits).sum() + 2))
+
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         margin = features @ weights
-        error = 1 / (1 + np.exp(-margin)) - hits
-        return float(np.mean(np.logaddexp(0, margin) - hits * margin)), features.T @ error / len(hits)
+        error = expit(margin) - wanted
+        return float(np.mean(np.logaddexp(0, margin) - wanted * margin)), features.T @ error / len(hits)
 
     bounds = [(0, None), (0, None), (None, None)]
     a, b, c = minimize(loss, np.array([1.0, 1.0, 0.0]), jac=True, bounds=bounds, method="L-BFGS-B").x.tolist()

@@ -10,7 +10,7 @@ import torch
 
 from centerdet.files import write_atomically
 
-_FORMAT = "centerdet checkpoint 1"
+_FORMAT = "centerdet checkpoint 2"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from centerdet.maps import Prediction, Target
 
@@ -120,6 +121,14 @@ class Codec:
         # A raw network can say anything; a box has extents above zero.
         width, height = (side.mul(self.config.size_unit).clamp(min=1.0) for side in (width, height))
         return torch.stack([x, y, torch.atan2(sin, cos) / (1 if self.heading else 2), width, height], 1), scores
+
+    def heatmap(self, prediction: Prediction, image_size: tuple[int, int]) -> Tensor:
+        """The centre heatmap as probabilities ``(B, H, W)``, aligned with images of ``image_size`` (H, W) pixels."""
+        height, width = image_size
+        heatmap = prediction.center.float().sigmoid()  # (B, 1, h, w)
+        # With half-pixel centres, bilinear interpolation puts cell centres where ``decode`` says they are.
+        heatmap = interpolate(heatmap, scale_factor=float(self.stride), mode="bilinear", align_corners=False)
+        return heatmap[:, 0, :height, :width]
 
 
 def _cell_centers(count: int, stride: int, device: torch.device) -> Tensor:

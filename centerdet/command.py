@@ -5,22 +5,24 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
     """Turns a script's ``main`` into one that returns an exit code.
 
-    0: done; 2: wrong input (``ValueError``, ``OSError``) or a loss that is not finite, told in one line on stderr;
-    130: stopped by Ctrl-C.
+    0: done; 2: wrong input (``ValueError``, ``OSError``), a package that is missing or a loss that is not finite, told
+    in one line on stderr; 130: stopped by Ctrl-C.
     """
 
     @functools.wraps(main)
     def wrapped(*arguments: object) -> int:
         try:
             main(*arguments)
-        except (ValueError, OSError, FloatingPointError) as error:
+        except (ValueError, OSError, ImportError, FloatingPointError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
         except KeyboardInterrupt as stop:
@@ -37,6 +39,8 @@ def pick_device(name: str | None) -> torch.device:
     Raises:
         ValueError: If there is no such device.
     """
+    import torch  # here, since a command's --help should not wait for it
+
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

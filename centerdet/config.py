@@ -29,7 +29,7 @@ class ValidationConfig:
 
     seed: int = 1_000_000
     scenes: int = 1000
-    calibration_scenes: int = 20_000
+    calibration_scenes: int = 10_000
 
     def __post_init__(self) -> None:
         if min(self.scenes, self.calibration_scenes) < 1 or self.seed < 0:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import numbers
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch.nn.functional import interpolate
+from torch import Tensor
 
-from centerdet.box import Detection, RotatedBox
 from centerdet.calibration import Calibration
 from centerdet.codec import Codec, CodecConfig
-from centerdet.images import to_unit_range
+from centerdet.finder import Finder
 from centerdet.maps import Prediction
 from centerdet.network import CenterNet, NetworkConfig, fuse
 from centerdet.weights_file import read_weights, write_weights
@@ -25,7 +22,7 @@ from centerdet.weights_file import read_weights, write_weights
 _SHIPPED = "centerdet.safetensors"
 
 
-class Detector:
+class Detector(Finder):
     """Finds at most one rotated object in a single-channel image.
 
     Args:
@@ -54,62 +51,16 @@ class Detector:
             raise ValueError(f"codec stride must be the network's, {network.config.stride}, got {codec.stride}")
         if codec.heading != network.config.heading:
             raise ValueError(f"codec heading must be the network's, {network.config.heading}, got {codec.heading}")
-        if intensity is not None and not intensity[0] < intensity[1]:
-            raise ValueError(f"intensity must be two growing numbers, got {intensity}")
+        super().__init__(threshold=threshold, intensity=intensity, heading=codec.heading, report=report)
         self.network = copy.deepcopy(network).eval().requires_grad_(False)  # as trained: what is saved
         self._fused = fuse(network).to(memory_format=torch.channels_last)  # what is run
         self.codec = codec
-        self.threshold = threshold
-        self.calibration, self.intensity = calibration or Calibration(), intensity
-        self.report = report or {}
+        self.calibration = calibration or Calibration()
 
-    @property
-    def threshold(self) -> float:
-        """Detections that score below it are not reported."""
-        return self._threshold
-
-    @threshold.setter
-    def threshold(self, value: float) -> None:
-        if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-            raise ValueError(f"threshold must lie in [0, 1], got {value!r}")
-        self._threshold = float(value)
-
-    def __call__(self, image: ArrayLike) -> Detection | None:
-        """The same as ``detect``."""
-        return self.detect(image)
-
-    def detect(self, image: ArrayLike) -> Detection | None:
-        """Finds the object in one image, or ``None``.
-
-        Args:
-            image: ``(H, W)``, each side at least 64 px; uint8, uint16, or floats in [0, 1].
-
-        Raises:
-            ValueError: If the image is not such an array.
-        """
-        return self.detect_batch([image])[0]
-
-    def detect_batch(self, images: Sequence[ArrayLike], *, batch_size: int = 32) -> list[Detection | None]:
-        """Finds the object in each of many images, of one or of several sizes; as ``detect``, in the same order.
-
-        Raises:
-            ValueError: If an image is not as ``detect`` wants it (the message names its index), or batch_size < 1.
-        """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        arrays = [self._prepare(image, index) for index, image in enumerate(images)]
-        answers: list[Detection | None] = [None] * len(arrays)
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for index, array in enumerate(arrays):
-            by_shape.setdefault(array.shape, []).append(index)
-        for indices in by_shape.values():
-            for first in range(0, len(indices), batch_size):
-                chunk = indices[first : first + batch_size]
-                boxes, scores = self._decode(np.stack([arrays[index] for index in chunk]))
-                for index, box, score in zip(chunk, boxes.tolist(), scores.tolist(), strict=True):
-                    if score >= self.threshold:
-                        answers[index] = Detection(box=RotatedBox(*box), score=score, heading=self.codec.heading)
-        return answers
+    def read(self, prediction: Prediction) -> tuple[Tensor, Tensor]:
+        """From maps to the most likely box of each image ``(B, 5)`` and its score ``(B,)``, however low."""
+        boxes, peaks = self.codec.decode(prediction)
+        return boxes, self.calibration(peaks)
 
     @torch.inference_mode()
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
@@ -117,28 +68,18 @@ class Detector:
 
         It is interpolated between cells, for looking at, and not calibrated: a detection's score tells more.
         """
-        array = to_unit_range(image, self.intensity)
-        heatmap = self._predict(array[None]).center.sigmoid()
-        # With half-pixel centres, bilinear interpolation puts cell centres where the codec says they are.
-        heatmap = interpolate(heatmap, scale_factor=float(self.codec.stride), mode="bilinear", align_corners=False)
-        return heatmap[0, 0, : array.shape[0], : array.shape[1]].cpu().numpy()
+        array = self._prepare(image)
+        return self.codec.heatmap(self._predict(array[None]), array.shape)[0].cpu().numpy()
 
     @torch.inference_mode()
-    def _decode(self, images: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
-        """``(B, H, W)`` -> boxes ``(B, 5)`` and scores ``(B,)`` on the CPU."""
-        boxes, peaks = self.codec.decode(self._predict(images))
-        return boxes.cpu(), self.calibration(peaks).cpu()
+    def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        boxes, scores = self.read(self._predict(images))
+        return boxes.cpu().numpy(), scores.cpu().numpy()
 
     def _predict(self, images: NDArray[np.float32]) -> Prediction:
         device = next(self._fused.parameters()).device
         tensor = torch.from_numpy(images)[:, None].to(device, memory_format=torch.channels_last)
         return self._fused(tensor)
-
-    def _prepare(self, image: ArrayLike, index: int) -> NDArray[np.float32]:
-        try:
-            return to_unit_range(image, self.intensity)
-        except ValueError as error:
-            raise ValueError(f"image {index}: {error}") from None
 
     def to(self, device: torch.device | str) -> Detector:
         """Moves the detector to a torch device, and returns it.

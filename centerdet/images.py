@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from centerdet.maps import MIN_SIDE
-
+MIN_SIDE = 64  # px: the smallest side of an image that the library works on
+PIXEL_RULE = "uint8 / 255, uint16 / 65535, floats in [0, 1] as they are; no resizing, no normalisation"
 _FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 

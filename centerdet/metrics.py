@@ -65,14 +65,15 @@ def evaluate(
 
     Args:
         detector: Anything that takes an image and returns a ``Detection``, a ``RotatedBox``, five numbers, or ``None``
-            (or five NaN) for "nothing found". Its method ``detect_batch`` (images -> list), if any, is used instead.
+            (or five NaN) for "nothing found"; a box without a score counts as one of score 1. Its method
+            ``detect_batch`` (images -> list), if any, is used instead.
         scenes: Pairs of image and ``RotatedBox``, five numbers, or ``None`` (or five NaN) for "no object".
         batch_size: Images given to ``detect_batch`` at once.
         count: How many of the scenes to take; needed where they never end. ``None``: all.
         progress: Whether to show a progress bar (on a terminal only).
 
     Raises:
-        ValueError: If there is no scene at all.
+        ValueError: If there is no scene at all, or an answer or a label is not as above.
     """
     return summarise(collect(detector, scenes, batch_size=batch_size, count=count, progress=progress))
 
@@ -103,6 +104,8 @@ def collect(
             for answer, (_, label) in zip(answers, chunk, strict=True):
                 score, box = (answer.score, answer.box) if isinstance(answer, Detection) else (1.0, answer)
                 heading &= answer.heading if isinstance(answer, Detection) else True
+                if not 0 <= score <= 1:
+                    raise ValueError(f"a detection's score must lie in [0, 1], got {score}; make it a probability")
                 found.append(_as_array(box))
                 scores.append(np.nan if np.isnan(found[-1]).any() else score)
                 truth.append(_as_array(label))
@@ -124,17 +127,24 @@ def calibrate(
         progress: As in ``evaluate``.
 
     Returns:
-        Its report on these scenes afterwards.
+        Its report on these scenes afterwards. It flatters a little: they are what threshold and calibration were
+        chosen on.
 
     Raises:
-        ValueError: If there is no scene at all.
+        ValueError: If there is no scene at all; the detector is then as before.
     """
+    before = detector.threshold, detector.calibration
     detector.threshold, detector.calibration = 0.0, Calibration()
-    outcomes = collect(detector, scenes, count=count, progress=progress)
-    right = outcomes.iou > RIGHT
-    if right.any() and not right.all():  # else there is nothing to learn, as from an untrained network
-        detector.calibration = fit_calibration(outcomes.scores, right)
-        outcomes = outcomes._replace(scores=detector.calibration(torch.from_numpy(outcomes.scores)).numpy())
+    try:
+        outcomes = collect(detector, scenes, count=count, progress=progress)
+    except BaseException:
+        detector.threshold, detector.calibration = before
+        raise
+    found, right = ~np.isnan(outcomes.scores), outcomes.iou > RIGHT
+    if right[found].any() and not right[found].all():  # else there is nothing to learn, as from an untrained network
+        detector.calibration = fit_calibration(outcomes.scores[found], right[found])
+        scores = detector.calibration(torch.from_numpy(outcomes.scores).float())  # as the detector does, NaN stays NaN
+        outcomes = outcomes._replace(scores=scores.double().numpy())
     detector.threshold = choose_threshold(outcomes)
     return summarise(outcomes.above(detector.threshold))
 

@@ -2,7 +2,8 @@
 
 image ``(B, 1, H, W)`` -> evidence channels -> pixel-unshuffle by the stride -> residual blocks, halved twice and
 brought back up -> 1x1 heads at 1/stride of the image. Every size works: padding happens inside. All layers are those
-of ``symmetry``: the maps of a flipped or quarter-turned image are the flipped or turned maps.
+of ``symmetry``: the maps of a flipped or quarter-turned image are the flipped or turned maps, exactly where no side
+needs padding on one side alone (multiples of 2 x stride), nearly elsewhere.
 
 Newell et al., "Stacked Hourglass Networks", arXiv 1603.06937; He et al., "Deep Residual Learning", arXiv 1512.03385.
 """
@@ -38,7 +39,7 @@ class NetworkConfig:
     """
 
     stride: int = 4
-    widths: tuple[int, ...] = (32, 64, 64)
+    widths: tuple[int, ...] = (48, 64, 96)
     blocks: tuple[int, ...] = (1, 2, 2)
     noise_level: float | None = 0.8
     prior: float = 0.01
@@ -73,6 +74,8 @@ class ResidualBlock(nn.Module):
 
 class CenterNet(nn.Module):
     """Image -> centre logits, sizes, sin/cos yaw and offsets. Zhou et al., arXiv 1904.07850.
+
+    An object that looks the same after half a turn shows no heading, and a network of this kind will not make one up.
 
     Args:
         config: Widths, depth and input encoding.

@@ -137,7 +137,7 @@ def choose_threshold(outcomes: Outcomes) -> float:
 
     Between equally good thresholds, and against the noise of few samples, the middle of the best range is taken.
     """
-    candidates = np.linspace(0.02, 0.98, 97)
+    candidates = np.linspace(0.0, 0.98, 99)
     there = ~np.isnan(outcomes.truth[:, 0])
     hits = outcomes.iou > RIGHT
     kept = np.nan_to_num(outcomes.scores, nan=-1.0)[:, None] >= candidates  # (N, candidates)

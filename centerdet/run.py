@@ -93,9 +93,8 @@ class TrainingRun:
         self.network = network.to(device, memory_format=torch.channels_last).train()
         self.codec, self.criterion, self.config = codec, criterion, config
         self.directory, self.device, self.settings = directory, device, settings
-        self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
-        )
+        average = get_ema_multi_avg_fn(config.ema_decay)
+        self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         self.optimizers = _optimizers(network, config)
         self.step = 0
         self.best: dict[str, Any] = {}
@@ -195,14 +194,14 @@ def _optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.
     The decay is for the kernels alone: biases and normalisation have no scale to be held down.
     """
     matrices = [layer.weight for layer in network.modules() if isinstance(layer, GroupConv)]
-    ours = {id(weight) for weight in matrices}
-    others = [parameter for parameter in network.parameters() if id(parameter) not in ours]
+    taken = {id(weight) for weight in matrices}
+    others = [parameter for parameter in network.parameters() if id(parameter) not in taken]
     kernels = {"params": [parameter for parameter in others if parameter.ndim > 1]}
-    vectors = {"params": [parameter for parameter in others if parameter.ndim == 1], "weight_decay": 0.0}
+    undecayed = {"params": [parameter for parameter in others if parameter.ndim == 1], "weight_decay": 0.0}
     common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     return [
         torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **common),
-        torch.optim.AdamW([kernels, vectors], **common),
+        torch.optim.AdamW([kernels, undecayed], **common),
     ]
 
 

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from centerdet.maps import MIN_SIDE, Batch
+from centerdet.images import MIN_SIDE
+from centerdet.maps import Batch
 from centerdet.scenes import LINE_RANGE, MARGIN, NOTCH, RATIO, WIDTHS, ScenesConfig, outline
 
 
@@ -51,7 +52,7 @@ class CurriculumConfig:
         phases: One after the other; the last one ends at 1.
     """
 
-    batch_size: int = 32
+    batch_size: int = 16
     ship_probability: float = 0.9
     phases: tuple[Phase, ...] = (Phase(),)
 

@@ -82,7 +82,7 @@ def _refuse_unknown(values: Any, kind: type, where: str) -> None:
         if type(None) in get_args(hint):  # an optional section
             if value is None:
                 continue
-            hint = get_args(hint)[0]
+            hint = next(kind for kind in get_args(hint) if kind is not type(None))
         if is_dataclass(hint):
             _refuse_unknown(value, hint, place)
         elif (items := get_args(hint)) and is_dataclass(items[0]) and isinstance(value, list):

@@ -2,7 +2,7 @@
 
 The eight flips and quarter turns of a square are the dihedral group D4. A feature map holds *fields* of eight channels,
 one per element of the group (channel = field * 8 + element): the same filter, turned and mirrored in all eight ways. So
-each weight learns from all eight views of every image, and the network's answer moves exactly with its image.
+each weight learns from all eight views of every image, and the network's answer moves with its image.
 
 image --``LiftingConv``--> fields --``GroupConv``, ``GroupBatchNorm``--> fields --``Readout``--> scalars and vectors
 
@@ -57,7 +57,7 @@ def axis_matrices() -> Tensor:
 
 
 def kernel_index(side: int) -> Tensor:
-    """Where the weights of a group convolution come from: ``(8 out, 8 in, k, k)`` indices into ``(8 * k * k)`` weights.
+    """Where the kernels of a group convolution come from: ``(8 out, 8 in, k, k)`` indices into ``(8 * k * k)`` weights.
 
     The kernel from element h to element g is the one from ``g^-1 h`` to the identity, moved by g.
     """
@@ -118,12 +118,14 @@ class GroupConv(nn.Module):
         scale = math.sqrt(2 / (inputs * side**2))
         self.weight = nn.Parameter(torch.randn(outputs // ORDER, inputs * side**2) * scale)  # a matrix, for Muon
         self.bias = nn.Parameter(torch.zeros(outputs // ORDER)) if bias else None
-        self.register_buffer("index", kernel_index(side).flatten(), persistent=False)
+        # Which weight goes where, as a matrix of 0 and 1: a product is exact, and its gradient the same in every run.
+        places = torch.nn.functional.one_hot(kernel_index(side).flatten(), ORDER * side**2).T.float()
+        self.register_buffer("places", places, persistent=False)
 
     def kernel(self) -> Tensor:
         """``(outputs, inputs, side, side)``."""
         outputs, inputs, side = self.shape
-        views = self.weight.view(outputs, inputs, -1)[:, :, self.index]  # every weight, eight times
+        views = self.weight.view(outputs * inputs, -1) @ self.places  # every weight, eight times
         views = views.view(outputs, inputs, ORDER, ORDER, side, side).transpose(1, 2)  # (out, 8, in, 8, k, k)
         return views.reshape(outputs * ORDER, inputs * ORDER, side, side)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from centerdet.files import write_atomically
 
-_FORMAT = "centerdet weights 1"
+_FORMAT = "centerdet weights 2"
 
 
 def write_weights(path: str | Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:

@@ -29,6 +29,9 @@ def outcomes(*pairs):
         ([30.0, 30.0, 0.4, 20.0, 30.0], SHIP, "wrong place"),
         ([100.0, 100.0, 0.4 + math.pi, 20.0, 30.0], SHIP, ""),  # the score cannot see a half turn
         ([100.0, 100.0, 0.4 + math.pi / 2, 20.0, 30.0], SHIP, "wrong heading axis"),
+        ([100.0, 100.0, 0.4, 14.0, 60.0], [100.0, 100.0, 0.3, 14.0, 60.0], ""),
+        ([100.0, 100.0, 0.55, 7.0, 60.0], [100.0, 100.0, 0.35, 7.0, 60.0], "wrong yaw"),  # 11 degrees
+        ([100.0, 100.0, 0.65, 7.0, 60.0], [100.0, 100.0, 0.35, 7.0, 60.0], "wrong heading axis"),  # 17 degrees
         ([100.0, 100.0, 0.4, 30.0, 30.0], SHIP, "wrong size"),
         ([106.0, 100.0, 0.4, 20.0, 30.0], SHIP, "wrong centre"),
         ([110.0, 100.0, 0.4 + math.pi / 3, 30.0, 30.0], SHIP, "several of these"),

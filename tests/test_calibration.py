@@ -46,6 +46,16 @@ def test_a_higher_peak_never_means_a_lower_score():
     assert (np.diff(fitted(torch.linspace(0, 1, 99)).numpy()) >= -1e-9).all()
 
 
+@pytest.mark.parametrize("count", [2, 20, 500])
+def test_samples_that_a_threshold_separates_have_a_calibration_too(count):
+    peaks = np.linspace(0.01, 0.99, count)
+    fitted = fit_calibration(peaks, peaks > 0.5)
+    low, high = fitted(torch.tensor([0.01, 0.99])).tolist()
+    assert low < 2 / count
+    assert high > 1 - 2 / count
+    assert max(fitted.a, fitted.b, abs(fitted.c)) < 200
+
+
 @pytest.mark.parametrize("right", [[True, True], [False, False]])
 def test_without_both_kinds_there_is_nothing_to_learn(right):
     with pytest.raises(ValueError, match=rf"needs right and wrong detections, got {sum(right)} right ones of 2"):

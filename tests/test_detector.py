@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 import centerdet
 from centerdet import CenterNet, Codec, CodecConfig, Detector, NetworkConfig
+from centerdet.calibration import Calibration
 from centerdet.symmetry import matrices, transform
 
 SIZES = [(64, 64), (200, 200), (64, 64), (131, 77), (200, 200), (64, 64)]
@@ -37,6 +38,13 @@ def test_a_detection_is_a_box_and_a_score(detector):
     assert found.box.corners().shape == (4, 2)
     assert 0 <= found.score <= 1
     assert detector.detect(images()[1]) == found
+
+
+def test_the_score_is_the_calibrated_peak(detector):
+    peak = torch.tensor(detector(images()[1]).score, dtype=torch.float64)
+    detector.calibration = Calibration(a=0.5, b=2.0, c=0.3)
+    assert detector(images()[1]).score == pytest.approx(detector.calibration(peak).item(), rel=1e-4)
+    assert detector(images()[1]).score != pytest.approx(peak.item(), rel=1e-2)
 
 
 def test_below_the_threshold_there_is_nothing(detector):
@@ -92,10 +100,11 @@ def test_the_heatmap_is_aligned_with_the_image(detector, monkeypatch):
 
 def test_a_saved_detector_comes_back_whole(detector, tmp_path):
     path = tmp_path / "weights.safetensors"
-    detector.threshold = 0.005
+    detector.threshold, detector.calibration = 0.005, Calibration(a=0.5, b=2.0, c=0.3)
     detector.save(path)
     loaded = centerdet.load(path)
     assert loaded.threshold == 0.005
+    assert loaded.calibration == detector.calibration
     assert loaded.report == {"step": 3}
     assert loaded.network.config == detector.network.config
     assert loaded.codec.config == detector.codec.config
@@ -130,8 +139,8 @@ def test_a_bad_image_is_named(detector):
 
 def metadata(**changes):
     detector = {"widths": [8], "blocks": [1]}
-    facts = {"network": detector, "codec": {}, "threshold": 0.5, "report": {}, **changes}
-    return {"format": "centerdet weights 1"} | {key: json.dumps(value) for key, value in facts.items()}
+    facts = {"network": detector, "codec": {}, "threshold": 0.5, "calibration": {}, "report": {}, **changes}
+    return {"format": "centerdet weights 2"} | {key: json.dumps(value) for key, value in facts.items()}
 
 
 def parameters(**config):
@@ -141,8 +150,8 @@ def parameters(**config):
 @pytest.mark.parametrize(
     ("tensors", "header", "message"),
     [
-        (parameters(), None, "not a 'centerdet weights 1' file"),
-        (parameters(), {**metadata(), "format": "centerdet weights 0"}, "not a 'centerdet weights 1' file"),
+        (parameters(), None, "not a 'centerdet weights 2' file"),
+        (parameters(), {**metadata(), "format": "centerdet weights 0"}, "not a 'centerdet weights 2' file"),
         (parameters(widths=(16,)), metadata(), "size mismatch"),
         (parameters(widths=(8, 8), blocks=(1, 1)), metadata(), "Unexpected key"),
         ({"x": torch.zeros(1)}, metadata(), "Missing key"),
@@ -156,7 +165,9 @@ def parameters(**config):
         (parameters(), metadata(report=5), "report an object"),
         (parameters() | {"heads.bias": torch.tensor([float("nan")])}, metadata(), "heads.bias holds NaN"),
         (parameters() | {"heads.bias": torch.tensor([1])}, metadata(), "heads.bias is torch.int64"),
-        (parameters(), metadata(threshold=2), "threshold"),
+        (parameters(), metadata(threshold=2), "threshold must lie"),
+        (parameters(), metadata(calibration={"a": -1}), "a calibration needs"),
+        (parameters(), metadata(calibration=None), ""),
         (parameters(), metadata(threshold="high"), "threshold must lie"),
         (parameters(), {**metadata(), "network": "{"}, ""),
         (parameters(), {key: value for key, value in metadata().items() if key != "codec"}, "codec"),

@@ -173,8 +173,33 @@ def test_where_nothing_is_right_calibration_leaves_the_score_alone():
     guesser = Guesser([0.3, 0.6])
     assert calibrate(guesser, [(IMAGE, moved(15)), (IMAGE, None)], count=2).ap == 0
     assert guesser.calibration == Calibration()
+
+
+def test_a_failed_calibration_leaves_the_detector_as_it_was():
+    guesser = Guesser([])
     with pytest.raises(ValueError, match="at least one scene"):
         calibrate(guesser, [])
+    assert (guesser.threshold, guesser.calibration) == (0.4, Calibration(a=3.0))
+
+
+def test_images_without_an_answer_do_not_take_part_in_calibration():
+    class Silent(Guesser):
+        def detect_batch(self, images):
+            return [None if index % 3 == 0 else answer for index, answer in enumerate(super().detect_batch(images))]
+
+    random = np.random.default_rng(3)
+    peaks = random.beta(5, 2, 3000)
+    guesser = Silent(peaks)
+    truths = [BOX if chance < peak / 2 else moved(15) for chance, peak in zip(random.random(3000), peaks, strict=True)]
+    report = calibrate(guesser, [(IMAGE, truth) for truth in truths])
+    assert guesser.calibration(torch.tensor(0.8)).item() == pytest.approx(0.4, abs=0.05)
+    assert report.misses >= 1000
+
+
+@pytest.mark.parametrize("score", [-2.3, 1.5, math.nan])
+def test_scores_that_are_no_probabilities_are_refused(score):
+    with pytest.raises(ValueError, match=r"score must lie in \[0, 1\]"):
+        evaluate(lambda _: Detection(BOX, score), [(IMAGE, BOX)])
 
 
 def test_headings_of_right_boxes_are_counted_by_themselves():

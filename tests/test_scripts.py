@@ -19,6 +19,7 @@ from tools import draw_figures, robustness, visualize, write_architecture
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "configs" / "smoke.yaml"
+TOOLS = sorted(path.name for path in (ROOT / "tools").glob("[a-z]*.py"))
 
 
 def test_main_prints_and_writes_the_official_score(tmp_path, capsys):
@@ -185,7 +186,7 @@ def test_draw_figures_draws_four_pictures(tmp_path, capsys):
     assert all(name in printed for name in names)
 
 
-@pytest.mark.parametrize("script", ["main.py", "train.py", "tools/visualize.py", "tools/draw_figures.py"])
+@pytest.mark.parametrize("script", ["main.py", "train.py", *(f"tools/{tool}" for tool in TOOLS)])
 def test_scripts_explain_themselves_from_any_folder(script, tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / script, "--help"], capture_output=True, text=True, cwd=tmp_path, check=True

@@ -13,10 +13,12 @@ import torch
 
 import centerdet
 from centerdet import Batch, CenterLoss, CenterNet, Codec, NetworkConfig, TrainingConfig, fit
+from centerdet.calibration import Calibration
 from centerdet.checkpoint import load_checkpoint
 from centerdet.run import TrainingRun
 from centerdet.scene_batches import CurriculumConfig, Phase, SceneBatches, draw_batch
 from centerdet.scenes import ScenesConfig
+from centerdet.symmetry import GroupConv
 
 TINY = NetworkConfig(widths=(8, 8), blocks=(1, 1))
 CONFIG = TrainingConfig(steps=6, warmup_steps=2, log_every=1, validate_every=3, checkpoint_every=2)
@@ -232,7 +234,7 @@ def test_checkpoints_never_execute_code(tmp_path):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "executed"),)
 
-    torch.save({"format": "centerdet checkpoint 1", "settings": Hostile()}, tmp_path / "checkpoint.pt")
+    torch.save({"format": "centerdet checkpoint 2", "settings": Hostile()}, tmp_path / "checkpoint.pt")
     with pytest.raises(ValueError, match="cannot resume"):
         train(tmp_path, resume=True)
     assert not (tmp_path / "executed").exists()
@@ -286,8 +288,13 @@ def test_learning_rate_warms_up_and_falls_to_zero(tmp_path):
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
-def test_biases_and_normalisation_are_not_decayed(tmp_path):
+def test_muon_learns_the_group_convolutions_and_only_kernels_are_decayed(tmp_path):
     run = TrainingRun(CenterNet(TINY), Codec(), CenterLoss(), CONFIG, tmp_path, torch.device("cpu"), {})
+    muon, adam = run.optimizers
+    assert isinstance(muon, torch.optim.Muon)
+    assert isinstance(adam, torch.optim.AdamW)
+    convolutions = {id(layer.weight) for layer in run.network.modules() if isinstance(layer, GroupConv)}
+    assert {id(weight) for weight in muon.param_groups[0]["params"]} == convolutions
     groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
     parameters = {id(parameter) for group in groups for parameter in group["params"]}
     assert parameters == {id(parameter) for parameter in run.network.parameters()}
@@ -295,6 +302,29 @@ def test_biases_and_normalisation_are_not_decayed(tmp_path):
         kernels = group["weight_decay"] == CONFIG.weight_decay
         assert kernels or group["weight_decay"] == 0
         assert all((parameter.ndim > 1) == kernels for parameter in group["params"])
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9, 0.99, 0.9995])
+def test_averaging_leaves_constants_alone(decay, tmp_path):
+    config = replace(CONFIG, ema_decay=decay)
+    run = TrainingRun(CenterNet(TINY), Codec(), CenterLoss(), config, tmp_path, torch.device("cpu"), {})
+    for _ in range(300):
+        run.average.update_parameters(run.network)
+    for name, layer in run.network.named_modules():
+        if isinstance(layer, GroupConv):
+            assert torch.equal(run.average.module.get_submodule(name).places, layer.places)
+
+
+def test_a_checkpoint_keeps_threshold_and_calibration(tmp_path):
+    runs = [
+        TrainingRun(CenterNet(TINY), Codec(), CenterLoss(), CONFIG, tmp_path, torch.device("cpu"), {}) for _ in range(2)
+    ]
+    runs[0].start(resume=False)
+    runs[0].threshold, runs[0].calibration = 0.123, Calibration(a=0.5, b=2.0, c=0.3)
+    runs[0].checkpoint()
+    runs[1].start(resume=True)
+    for known in (runs[1], centerdet.load(tmp_path / "last.safetensors")):
+        assert (known.threshold, known.calibration) == (0.123, Calibration(a=0.5, b=2.0, c=0.3))
 
 
 def test_bfloat16_trains_in_bfloat16_with_the_loss_in_float32(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     detector = centerdet.load(options.weights, threshold=options.threshold)
     scenes = _read(options.images) if options.images else _generate(options.seed, options.count)
     if options.worst:
-        scenes = _worst(detector, list(scenes), options.worst)
+        scenes = _worst(detector, scenes, options.worst)
     tiles = []
     for name, image, truth in scenes:
         found, heatmap = detector(image), detector.heatmap(image)
@@ -79,14 +80,16 @@ def _generate(seed: int, count: int) -> Iterator[Named]:
         yield Named(f"seed {seed}, {number}", image, truth)
 
 
-def _worst(detector: centerdet.Detector, scenes: list[Named], count: int) -> list[Named]:
+def _worst(detector: centerdet.Detector, scenes: Iterator[Named], count: int) -> list[Named]:
     """Those with the lowest IoU first; where there is neither a true nor a found box, nothing is wrong."""
-    iou = []
-    for found, scene in zip(detector.detect_batch([scene.image for scene in scenes]), scenes, strict=True):
-        score = centerdet.score_iou(found and found.box, scene.truth)
-        iou.append(1.0 if score is None else score)
-    order = np.argsort(iou, kind="stable")[:count]
-    return [scenes[index]._replace(name=f"{scenes[index].name}: IoU {iou[index]:.2f}") for index in order]
+    worst: list[tuple[float, Named]] = []
+    while chunk := list(islice(scenes, 32)):
+        for found, scene in zip(detector.detect_batch([scene.image for scene in chunk]), chunk, strict=True):
+            score = centerdet.score_iou(found and found.box, scene.truth)
+            iou = 1.0 if score is None else score
+            worst.append((iou, scene._replace(name=f"{scene.name}: IoU {iou:.2f}")))
+        worst = sorted(worst, key=lambda pair: pair[0])[:count]
+    return [scene for _, scene in worst]
 
 
 def _read(paths: list[Path]) -> Iterator[Named]:
