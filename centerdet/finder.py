@@ -89,6 +89,10 @@ class Finder(ABC):
                         answers[index] = Detection(box=RotatedBox(*box), score=score, heading=self.heading)
         return answers
 
+    def check(self, image: ArrayLike) -> None:
+        """Raises the ``ValueError`` that ``detect`` would raise, if any, and nothing else."""
+        self._prepare(image)
+
     @abstractmethod
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
         """The centre heatmap: probabilities ``(H, W)``, aligned with the image."""
