@@ -185,7 +185,14 @@ class TrainingRun:
 
     def _detector(self, report: dict[str, Any]) -> Detector:
         threshold, calibration = self.threshold, self.calibration
-        return Detector(self.average.module, self.codec, threshold=threshold, calibration=calibration, report=report)
+        return Detector(
+            self.average.module,
+            self.codec,
+            threshold=threshold,
+            calibration=calibration,
+            intensity=self.settings.get("intensity"),
+            report=report,
+        )
 
 
 def _optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:

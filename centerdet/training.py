@@ -50,6 +50,7 @@ def fit(
     config: TrainingConfig,
     directory: str | Path,
     device: torch.device | str = "cpu",
+    intensity: tuple[float, float] | None = None,
     resume: bool = False,
     settings: dict[str, Any] | None = None,
 ) -> Report:
@@ -64,6 +65,7 @@ def fit(
         config: Settings of the loop.
         directory: The run's folder; made if missing.
         device: Where to train.
+        intensity: Pixel values of the validation images, and of later ones, that become 0 and 1; ``None``: full scale.
         resume: Continue from the folder's checkpoint; without it, a folder with a checkpoint is an error.
         settings: Further plain values to keep with checkpoint and weights. A resumed run must have the same ones, and
             the same configs of network, codec, loss and loop.
@@ -82,6 +84,7 @@ def fit(
         "codec": codec.config,
         "loss": criterion.config,
         "training": config,
+        "intensity": intensity,
         **(settings or {}),
     }
     run = TrainingRun(network, codec, criterion, config, Path(directory), torch.device(device), _plain(settings))

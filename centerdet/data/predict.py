@@ -38,7 +38,7 @@ def expand(patterns: Sequence[str]) -> list[Path]:
             paths += find_images(path)
         elif path.exists():
             paths.append(path)
-        elif matches := sorted(glob.glob(pattern, recursive=True)):
+        elif matches := sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - absolute ones, too
             paths += [Path(match) for match in matches if Path(match).is_file()]
         else:
             raise ValueError(f"there is no file, folder or match for {pattern!r}")
