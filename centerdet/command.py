@@ -1,11 +1,16 @@
-"""What the command-line scripts share: one line on stderr instead of a traceback, and the choice of a device."""
+"""What the command-line scripts share: options, errors as one line on stderr, the choice of a device, JSON files."""
 
 from __future__ import annotations
 
+import argparse
 import functools
+import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from centerdet.files import check_folder, write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -48,3 +53,29 @@ def pick_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"cannot use device {name!r}: {str(error).splitlines()[0]}") from None
     return torch.device(name)
+
+
+def parse_measurement(
+    parser: argparse.ArgumentParser, arguments: list[str] | None, *, samples: int, seed: int
+) -> argparse.Namespace:
+    """Adds the options of a measurement on drawn samples to a parser, with these defaults, and reads the command line.
+
+    Raises:
+        ValueError: If there is nothing to measure, or no folder for the result: found out before the work, not after.
+    """
+    parser.add_argument("--samples", type=int, default=samples, help="how many; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=seed, help="of the samples; default: %(default)s")
+    parser.add_argument("--weights", type=Path, help="default: the shipped ones")
+    parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
+    options = parser.parse_args(arguments)
+    if options.json:
+        check_folder(options.json)
+    if options.samples < 1:
+        raise ValueError(f"--samples must be at least 1, got {options.samples}")
+    return options
+
+
+def write_json(path: Path, facts: Any) -> None:
+    """Writes a JSON file for people and programs to read."""
+    write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())

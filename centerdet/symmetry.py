@@ -180,7 +180,7 @@ class Readout(nn.Module):
 
     def __init__(self, inputs: int, *, scalars: int, vectors: Sequence[Literal["vector", "axis"]]) -> None:
         super().__init__()
-        self.scalars = nn.Parameter(torch.randn(scalars, inputs // ORDER) * 0.01)
+        self.scalars = nn.Parameter(torch.randn(scalars, inputs // ORDER) * (0.01 / ORDER))  # each adds up 8 channels
         self.vectors = nn.Parameter(torch.randn(len(vectors), inputs // ORDER, 2) * 0.01)
         self.bias = nn.Parameter(torch.zeros(scalars))
         actions = {"vector": matrices(), "axis": axis_matrices()}

@@ -19,7 +19,7 @@ ALLOWED = {
     "box": set(),
     "maps": set(),
     "files": set(),
-    "command": set(),
+    "command": {"files"},
     "scenes": {"box"},
     "scene_batches": {"images", "maps", "scenes"},
     "images": set(),

@@ -1,12 +1,12 @@
 """Prints AP@0.7 over noise levels 0.6 to 1.0 and 0 to 12 lines: how far the detector carries beyond the default scenes.
 
-The same weights and threshold throughout, nothing is tuned. The default scenes are marked with a star.
+Each cell has ``--samples`` samples. The same weights and threshold throughout, nothing is tuned. The default scenes are
+marked with a star.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -16,8 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.command import fail_cleanly, pick_device
-from centerdet.files import check_folder, write_atomically
+from centerdet.command import fail_cleanly, parse_measurement, pick_device, write_json
 
 NOISE_LEVELS = (0.6, 0.7, 0.8, 0.9, 1.0)
 LINES = (0, 3, 6, 9, 12)
@@ -26,22 +25,13 @@ LINES = (0, 3, 6, 9, 12)
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=2000, help="in each cell; default: %(default)s")
-    parser.add_argument("--seed", type=int, default=20_261_124, help="of the samples; default: %(default)s")
-    parser.add_argument("--weights", type=Path, help="default: the shipped ones")
-    parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all reports there, too")
-    return parser.parse_args(arguments)
+    return parse_measurement(parser, arguments, samples=2000, seed=20_261_124)  # samples in each cell
 
 
 @fail_cleanly
 def main(arguments: list[str] | None = None) -> None:
     """Measures as the command line says."""
     options = parse_arguments(arguments)
-    if options.json:
-        check_folder(options.json)
-    if options.samples < 1:
-        raise ValueError(f"--samples must be at least 1, got {options.samples}")
     detector = centerdet.load(options.weights, device=pick_device(options.device))
     reports: dict[tuple[float, int], centerdet.Report] = {}
     cells = [(noise_level, no_lines) for noise_level in NOISE_LEVELS for no_lines in LINES]
@@ -54,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
             {"noise_level": noise_level, "no_lines": no_lines, **report.to_dict()}
             for (noise_level, no_lines), report in reports.items()
         ]
-        write_atomically(options.json, (json.dumps(facts, indent=2) + "\n").encode())
+        write_json(options.json, facts)
 
 
 def table(reports: dict[tuple[float, int], centerdet.Report]) -> str:
