@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import centerdet
-from centerdet.command import fail_cleanly, pick_device
+from centerdet.command import fail_cleanly, pick_device, set_threads
 from centerdet.config import read_config
 from centerdet.scene_batches import SceneBatches
 
@@ -37,10 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     config = read_config(options.config)
     directory = options.out or Path("runs") / options.config.stem
     device = pick_device(options.device)
-    if options.threads is not None:
-        if options.threads < 1:
-            raise ValueError(f"--threads must be at least 1, got {options.threads}")
-        torch.set_num_threads(options.threads)
+    set_threads(options.threads)
     torch.manual_seed(config.training.seed)
     network = centerdet.CenterNet(config.network)
     print(f"{sum(p.numel() for p in network.parameters()):,} parameters; training on {device}; run in {directory}")

@@ -55,6 +55,20 @@ def pick_device(name: str | None) -> torch.device:
     return torch.device(name)
 
 
+def set_threads(count: int | None) -> None:
+    """Sets torch's CPU threads, if a number is given.
+
+    Raises:
+        ValueError: If it is below 1.
+    """
+    import torch
+
+    if count is not None:
+        if count < 1:
+            raise ValueError(f"--threads must be at least 1, got {count}")
+        torch.set_num_threads(count)
+
+
 def parse_measurement(
     parser: argparse.ArgumentParser, arguments: list[str] | None, *, samples: int, seed: int
 ) -> argparse.Namespace:

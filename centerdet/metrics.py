@@ -19,6 +19,7 @@ from centerdet.report import RIGHT, Outcomes, Report, choose_threshold, summaris
 _NO_BOX = np.full(5, np.nan)
 
 Label = RotatedBox | None | ArrayLike
+LabelledImages = Sequence[tuple[NDArray, RotatedBox | None]]
 
 
 class Tunable(Protocol):
@@ -115,6 +116,18 @@ def collect(
     return _outcomes(np.array(scores, dtype=np.float64), np.array(found), np.array(truth), seconds, heading)
 
 
+def collect_all(
+    detector: Tunable, scenes: Iterable[tuple[NDArray, Label]], *, count: int | None = None, progress: bool = False
+) -> Outcomes:
+    """As ``collect``, with the likeliest box of every image, however low its score; the threshold is not changed."""
+    before = detector.threshold
+    detector.threshold = 0.0
+    try:
+        return collect(detector, scenes, count=count, progress=progress)
+    finally:
+        detector.threshold = before
+
+
 def calibrate(
     detector: Tunable, scenes: Iterable[tuple[NDArray, Label]], *, count: int | None = None, progress: bool = False
 ) -> Report:
@@ -133,12 +146,12 @@ def calibrate(
     Raises:
         ValueError: If there is no scene at all; the detector is then as before.
     """
-    before = detector.threshold, detector.calibration
-    detector.threshold, detector.calibration = 0.0, Calibration()
+    before = detector.calibration
+    detector.calibration = Calibration()
     try:
-        outcomes = collect(detector, scenes, count=count, progress=progress)
+        outcomes = collect_all(detector, scenes, count=count, progress=progress)
     except BaseException:
-        detector.threshold, detector.calibration = before
+        detector.calibration = before
         raise
     found, right = ~np.isnan(outcomes.scores), outcomes.iou > RIGHT
     if right[found].any() and not right[found].all():  # else there is nothing to learn, as from an untrained network

@@ -87,8 +87,9 @@ class Report:
         """Returns plain numbers, fit for JSON."""
         return asdict(self)
 
-    def __str__(self) -> str:
-        rows = [
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and values for people to read."""
+        return [
             ("AP@0.7", f"{self.ap:.4f}  (95 % interval {self.ap_low:.4f} to {self.ap_high:.4f})"),
             ("AP@[0.50:0.95]", f"{self.ap_mean:.4f}"),
             ("mean IoU", f"{self.mean_iou:.4f}"),
@@ -101,7 +102,9 @@ class Report:
             ("samples, scored", f"{self.samples}, {self.scored}"),
             ("images per second", f"{self.images_per_second:.0f}"),
         ]
-        return "\n".join(f"{name:<22}{value}" for name, value in rows)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<22}{value}" for name, value in self.rows())
 
 
 def summarise(outcomes: Outcomes) -> Report:

@@ -10,18 +10,15 @@ Muon: Jordan et al. (2024), scaled as in Liu et al., "Muon is Scalable", arXiv 2
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from centerdet.box import RotatedBox
 from centerdet.calibration import Calibration
 from centerdet.checkpoint import load_checkpoint, save_checkpoint
 from centerdet.codec import Codec
@@ -29,7 +26,7 @@ from centerdet.detector import Detector
 from centerdet.journal import Journal
 from centerdet.losses import CenterLoss, LossTerms
 from centerdet.maps import Batch
-from centerdet.metrics import calibrate
+from centerdet.metrics import LabelledImages, calibrate
 from centerdet.network import CenterNet
 from centerdet.symmetry import GroupConv
 
@@ -172,7 +169,7 @@ class TrainingRun:
         self.step += 1
         return LossTerms(*(term.detach() for term in terms))
 
-    def validate(self, validation: Sequence[tuple[NDArray, RotatedBox | None]], journal: Journal) -> None:
+    def validate(self, validation: LabelledImages, journal: Journal) -> None:
         """Scores the averaged weights at their best threshold, and keeps them if they are the best so far."""
         detector = self._detector({})
         report = calibrate(detector, validation, progress=True)

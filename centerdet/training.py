@@ -9,21 +9,20 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from centerdet.box import RotatedBox
 from centerdet.codec import Codec
 from centerdet.journal import Journal
 from centerdet.losses import CenterLoss
 from centerdet.maps import Batch, check_batch
+from centerdet.metrics import LabelledImages
 from centerdet.network import CenterNet
 from centerdet.report import Report
 from centerdet.run import TrainingConfig, TrainingRun
@@ -45,7 +44,7 @@ def fit(
     codec: Codec,
     criterion: CenterLoss,
     source: Source,
-    validation: Sequence[tuple[NDArray, RotatedBox | None]],
+    validation: LabelledImages,
     *,
     config: TrainingConfig,
     directory: str | Path,

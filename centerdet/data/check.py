@@ -15,7 +15,9 @@ from centerdet.images import to_unit_range
 from centerdet.viz import contact_sheet, draw_detection
 
 
-def check_dataset(path: str | Path, *, tiles: int = 36, progress: bool = False) -> tuple[list[str], NDArray[np.uint8]]:
+def check_dataset(
+    path: str | Path, *, tiles: int = 36, progress: bool = False
+) -> tuple[list[str], NDArray[np.uint8] | None]:
     """Reads every label and every image of a data set.
 
     Args:
@@ -25,7 +27,8 @@ def check_dataset(path: str | Path, *, tiles: int = 36, progress: bool = False) 
 
     Returns:
         The faults, one line each: unreadable files, wrong labels, objects whose centre is outside their image, images
-        of one split that are in another, too. And the contact sheet, RGB ``(H, W, 3)``.
+        of one split that are in another, too. And the contact sheet, RGB ``(H, W, 3)``;
+        ``None`` if there is no image to draw.
 
     Raises:
         ValueError: If the YAML file itself is wrong, or has no split.
@@ -60,8 +63,7 @@ def check_dataset(path: str | Path, *, tiles: int = 36, progress: bool = False) 
         first = seen.setdefault(hashlib.sha256(item.path.read_bytes()).hexdigest(), (name, item.path))
         if first[0] != name:
             faults.append(f"{item.path}: the same image is in the split {first[0]}, as {first[1]}; remove one of them")
-    sheet = contact_sheet(pictures) if pictures else np.zeros((1, 1, 3), np.uint8)
-    return faults, sheet
+    return faults, contact_sheet(pictures) if pictures else None
 
 
 def _check_image(item: Item, config: DataConfig) -> tuple[str | None, NDArray | None]:
