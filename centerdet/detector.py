@@ -125,7 +125,7 @@ class Detector(Finder):
                 codec,
                 threshold=facts["threshold"],
                 calibration=calibration,
-                intensity=None if facts["intensity"] is None else tuple(facts["intensity"]),
+                intensity=tuple(facts["intensity"]) if facts.get("intensity") else None,
                 report=facts["report"],
             )
         except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:

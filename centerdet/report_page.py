@@ -1,4 +1,4 @@
-"""A report as one page to look at: scores, curves, errors and pictures in a single HTML file that needs nothing else."""
+"""A report as one page to look at: scores, curves, errors and pictures in a single HTML file that needs no other."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _headings(axes: Axes, everything: Outcomes, outcomes: Outcomes) -> str:
     right = outcomes.iou > RIGHT
     turns = 1 if outcomes.heading else 2
     error = yaw_error(turns * outcomes.found[right, 2], turns * outcomes.truth[right, 2])
-    axes.hist(np.degrees(error) / turns, bins=np.linspace(0, 180 / turns, 61), log=True)
+    axes.hist(np.degrees(error) / turns, bins=np.linspace(0, 180 / turns, 61), log=bool(right.any()))
     axes.set(xlabel="heading error, degrees" if outcomes.heading else "axis error, degrees", ylabel="images")
     return f"{'Heading' if outcomes.heading else 'Axis'} error of the boxes with IoU > 0.7"
 

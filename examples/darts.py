@@ -29,7 +29,7 @@ CORNERS = [(0.0, 0.5), (-0.5, 0.05), (-0.15, 0.05), (-0.15, -0.5), (0.15, -0.5),
 
 
 def draw(random: np.random.Generator) -> tuple[NDArray[np.float64], centerdet.RotatedBox | None]:
-    """One scene: discs as distractors, in four of five scenes a dart, blurred edges none, Gaussian noise over it all."""
+    """One scene: discs as distractors, in four of five scenes a dart, Gaussian noise over it all."""
     image = np.full((HEIGHT, WIDTH), 0.35)
     for _ in range(random.integers(6)):
         center = random.uniform(0, (HEIGHT, WIDTH))
@@ -52,6 +52,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=5000, help="optimiser steps; default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("runs/darts"), help="folder of the run; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
+    parser.add_argument("--validation", type=int, default=1000, help="scenes to validate on; default: %(default)s")
     parser.add_argument("--samples", type=int, default=2000, help="to report on; default: %(default)s")
     parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
     return parser.parse_args(arguments)
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     learn(
         draw,
-        [draw(validation_random) for _ in range(1000)],
+        [draw(validation_random) for _ in range(options.validation)],
         config,
         directory=options.out,
         device=pick_device(options.device),

@@ -84,9 +84,9 @@ class Augmentation:
                     p=1.0,
                 )
             )
-        self._compose = A.Compose(
-            [*moves, *_photometric(config)], keypoint_params=A.KeypointParams(format="xy", remove_invisible=False)
-        )
+        self._moving = bool(moves)
+        points = A.KeypointParams(format="xy", remove_invisible=False) if moves else None  # else it warns
+        self._compose = A.Compose([*moves, *_photometric(config)], keypoint_params=points)
 
     def __call__(
         self, image: NDArray[np.float32], box: RotatedBox | None, random: np.random.Generator
@@ -97,10 +97,11 @@ class Augmentation:
         """
         self._compose.set_random_seed(int(random.integers(2**31)))
         corners = np.zeros((0, 2)) if box is None else box.corners()
-        moved = self._compose(image=image[..., None], keypoints=corners.astype(np.float32))
+        points = {"keypoints": corners.astype(np.float32)} if self._moving else {}
+        moved = self._compose(image=image[..., None], **points)
         picture = np.ascontiguousarray(moved["image"][..., 0]).clip(0, 1)
-        if box is None:
-            return picture, None
+        if box is None or not self._moving:
+            return picture, box
         there = box_from_corners(moved["keypoints"])
         if not (0 <= there.x <= picture.shape[1] - 1 and 0 <= there.y <= picture.shape[0] - 1):
             return image, box

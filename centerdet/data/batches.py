@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from centerdet.box import RotatedBox
 from centerdet.data.augment import Augmentation
-from centerdet.images import to_unit_range
-from centerdet.maps import MIN_SIDE, Batch
+from centerdet.images import MIN_SIDE, to_unit_range
+from centerdet.maps import Batch
 
 Scene = tuple[ArrayLike, RotatedBox | None]
 SceneSource = Sequence[Scene] | Callable[[np.random.Generator], Scene] | Iterable[Scene]
