@@ -174,4 +174,4 @@ def test_the_examples_box_is_where_its_dart_is():
             along = np.linspace(-0.45, 0.45, 30) * box.height  # down the middle, all dart
             x, y = np.round([box.x + along * sin, box.y + along * cos]).astype(int)
             inside = (x >= 0) & (x < darts.WIDTH) & (y >= 0) & (y < darts.HEIGHT)
-            assert abs(image[y, x][inside].mean() - 0.35) > 0.07
+            assert abs(image[y[inside], x[inside]].mean() - 0.35) > 0.07
