@@ -21,7 +21,7 @@ def detector():
 
 def test_the_shipped_weights_score_well(detector):
     report = centerdet.evaluate(detector, centerdet.official_scenes(42, 600))
-    assert report.ap > 0.93
+    assert report.ap > 0.935
     assert report.heading > 0.96
     assert report.presence > 0.96
     assert report.calibration_error < 0.04  # in 600 samples; the README has that of 10,000
