@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from centerdet.box import Detection, RotatedBox, yaw_error
 from centerdet.breakdown import breakdown
 from centerdet.calibration import calibration_error, reliability
-from centerdet.detector import Detector
+from centerdet.finder import Finder
 from centerdet.images import to_unit_range
 from centerdet.report import RIGHT, Outcomes, Report, summarise
 from centerdet.viz import draw_detection
@@ -39,7 +39,7 @@ figcaption { font-size: .85rem; color: #444; }
 
 
 def render_page(
-    detector: Detector,
+    detector: Finder,
     everything: Outcomes,
     scenes: Iterable[LabelledImage],
     *,
@@ -107,7 +107,7 @@ def _choose(outcomes: Outcomes) -> dict[str, list[int]]:
     }
 
 
-def _picture(detector: Detector, image: NDArray, truth: RotatedBox | None, outcomes: Outcomes, index: int) -> str:
+def _picture(detector: Finder, image: NDArray, truth: RotatedBox | None, outcomes: Outcomes, index: int) -> str:
     box = outcomes.found[index]
     found = None
     if not np.isnan(box[0]):
@@ -115,7 +115,7 @@ def _picture(detector: Detector, image: NDArray, truth: RotatedBox | None, outco
     grey, heatmap = to_unit_range(image, detector.intensity), detector.heatmap(image)
     shrink = min(1.0, 2 * _TILE / max(grey.shape))
     scale = max(1, _TILE // max(grey.shape))
-    picture = draw_detection(grey, found=found, truth=truth, heatmap=heatmap, scale=scale)
+    picture = draw_detection(grey, found=found, truth=truth, heatmap=heatmap, scale=scale, heading=outcomes.heading)
     if shrink < 1:
         picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     data = base64.b64encode(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]).decode()

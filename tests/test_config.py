@@ -23,6 +23,7 @@ def test_shipped_configs_are_valid_and_come_back_from_their_own_values(name):
 @pytest.mark.parametrize("name", sorted(OF_IMAGES))
 def test_shipped_configs_for_images_are_valid_and_come_back_from_their_own_values(name):
     config = read_images_config(CONFIGS / f"{name}.yaml")
+    assert config == ImagesConfig()
     values = TypeAdapter(ImagesConfig).dump_python(config, mode="json")
     assert parse(ImagesConfig, yaml.safe_load(yaml.safe_dump(values))) == config
 
