@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "AugmentationConfig",
     "Batch",
     "Calibration",
     "CenterLoss",
@@ -13,6 +14,7 @@ __all__ = [
     "CodecConfig",
     "Detection",
     "Detector",
+    "ImagesConfig",
     "LossConfig",
     "NetworkConfig",
     "Prediction",
@@ -26,6 +28,7 @@ __all__ = [
     "calibrate",
     "evaluate",
     "fit",
+    "learn",
     "load",
     "make_data",
     "official_scenes",
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from centerdet.box import Detection, RotatedBox
     from centerdet.calibration import Calibration
     from centerdet.codec import Codec, CodecConfig
+    from centerdet.config import ImagesConfig
+    from centerdet.data.augment import AugmentationConfig
+    from centerdet.data.learn import learn
     from centerdet.detector import Detector, load
     from centerdet.losses import CenterLoss, LossConfig
     from centerdet.maps import Batch, Prediction, Target
@@ -52,6 +58,9 @@ else:  # hidden from type checkers, which would take any name for a public one
         "box": ("Detection", "RotatedBox"),
         "calibration": ("Calibration",),
         "codec": ("Codec", "CodecConfig"),
+        "config": ("ImagesConfig",),
+        "data.augment": ("AugmentationConfig",),
+        "data.learn": ("learn",),
         "detector": ("Detector", "load"),
         "losses": ("CenterLoss", "LossConfig"),
         "maps": ("Batch", "Prediction", "Target"),

@@ -6,10 +6,14 @@ import argparse
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import centerdet
 from centerdet.command import fail_cleanly, pick_device, set_threads, write_json
 from centerdet.files import check_folder, write_atomically
+
+if TYPE_CHECKING:
+    from centerdet.finder import Finder
 
 
 @fail_cleanly
@@ -36,12 +40,18 @@ def _add_command(
 
 
 def _add_detector_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", type=Path, help="default: the shipped ones")
+    parser.add_argument("--weights", type=Path, help="a run's, or an exported model (.onnx); default: the shipped ones")
     parser.add_argument("--threshold", type=float, help="in [0, 1]; default: the one stored with the weights")
     parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
 
 
-def _load(options: argparse.Namespace) -> centerdet.Detector:
+def _load(options: argparse.Namespace) -> Finder:
+    if options.weights and options.weights.suffix == ".onnx":
+        from centerdet.export import OnnxDetector
+
+        detector = OnnxDetector(options.weights)
+        detector.threshold = detector.threshold if options.threshold is None else options.threshold
+        return detector
     return centerdet.load(options.weights, threshold=options.threshold, device=pick_device(options.device))
 
 
@@ -87,7 +97,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("data", type=Path, help="the data set's YAML file")
     parser.add_argument(
-        "--config", type=Path, help="how to train, see configs/images.yaml (default: the defaults there)"
+        "--config", type=Path, help="how to train; configs/images.yaml has all settings (default: the values there)"
     )
     parser.add_argument(
         "--init", metavar="WEIGHTS", help="start from these weights, or from the 'shipped' ones, not from scratch"
@@ -174,14 +184,14 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
 def _predict(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from centerdet.data.predict import answer, draw_answer, expand, open_writer
+    from centerdet.data.answer_files import answer_names, draw_answer, open_writer
+    from centerdet.data.predict import answer, expand
 
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
     detector = _load(options)
     paths = expand(options.images)
-    if options.overlay:
-        options.overlay.mkdir(parents=True, exist_ok=True)
+    pictures = answer_names(paths, ".png", options.overlay) if options.overlay else {}
     failures = 0
 
     def failed(message: str) -> None:
@@ -190,12 +200,12 @@ def _predict(options: argparse.Namespace) -> None:
         tqdm.write(f"skipped: {message}", file=sys.stderr)
 
     with ExitStack() as stack:
-        writer = stack.enter_context(open_writer(options.out, options.format))
+        writer = stack.enter_context(open_writer(options.out, options.format, paths))
         bar = stack.enter_context(tqdm(total=len(paths), unit="image", disable=None))
         for path, image, found in answer(detector, paths, failed=failed, batch_size=options.batch_size):
             writer.write(path, image, found)
             if options.overlay:
-                draw_answer(options.overlay, path, image, found)
+                draw_answer(pictures[path], detector, image, found)
             bar.update()
     if failures:
         raise ValueError(f"{failures} of {len(paths)} images could not be used; the others are answered")

@@ -65,6 +65,7 @@ class Report:
         heading_of_right: Fraction of the pairs with IoU > 0.7 whose headings differ by at most 15 degrees.
         calibration_error: Expected distance of a detection's score from its chance of IoU > 0.7.
         images_per_second: Speed of the detector, decoding included.
+        axis_only: Whether yaws do not tell nose from tail, and headings above are axes.
     """
 
     samples: int
@@ -82,6 +83,7 @@ class Report:
     heading_of_right: float
     calibration_error: float
     images_per_second: float
+    axis_only: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain numbers, fit for JSON."""
@@ -93,7 +95,7 @@ class Report:
             ("AP@0.7", f"{self.ap:.4f}  (95 % interval {self.ap_low:.4f} to {self.ap_high:.4f})"),
             ("AP@[0.50:0.95]", f"{self.ap_mean:.4f}"),
             ("mean IoU", f"{self.mean_iou:.4f}"),
-            ("heading within 30 deg", f"{self.heading:.4f}"),
+            (f"{'axis' if self.axis_only else 'heading'} within 30 deg", f"{self.heading:.4f}"),
             ("within 15, IoU > 0.7", f"{self.heading_of_right:.4f}"),
             ("calibration error", f"{self.calibration_error:.4f}"),
             ("false alarms", f"{self.false_alarms}"),
@@ -132,6 +134,7 @@ def summarise(outcomes: Outcomes) -> Report:
         heading_of_right=_rate(turned[right] <= 15),
         calibration_error=calibration_error(outcomes.scores[found], right[found]),
         images_per_second=len(found) / outcomes.seconds if outcomes.seconds else 0.0,
+        axis_only=not outcomes.heading,
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from centerdet.box import Detection, RotatedBox, yaw_error
 from centerdet.breakdown import breakdown
 from centerdet.calibration import calibration_error, reliability
-from centerdet.detector import Detector
+from centerdet.finder import Finder
 from centerdet.images import to_unit_range
 from centerdet.report import RIGHT, Outcomes, Report, summarise
 from centerdet.viz import draw_detection
@@ -30,16 +30,23 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; p
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
 td + td { font-variant-numeric: tabular-nums; }
-pre { overflow-x: auto; background: #f5f5f5; padding: .8rem; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: .8rem; }
+pre { overflow-x: auto; font-size: clamp(.7rem, 3vw, .9rem); background: #f5f5f5; padding: .8rem; }
+.curves, .pictures { display: grid; gap: .8rem; }
+.curves { grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); max-width: 52rem; }
+.pictures { grid-template-columns: repeat(auto-fill, minmax(clamp(10rem, 23%, 16rem), 1fr)); }
 figure { margin: 0; break-inside: avoid; } img, svg { width: 100%; height: auto; display: block; }
 figcaption { font-size: .85rem; color: #444; }
-@media print { body { max-width: none; font-size: 11pt; } h2 { break-after: avoid; } }
+@media print {
+  body { max-width: none; font-size: 11pt; padding: 0; }
+  section { break-inside: avoid; }
+  .curves { grid-template-columns: 1fr 1fr; max-width: 70%; }
+  .pictures { grid-template-columns: repeat(4, 1fr); gap: .4rem; }
+}
 """
 
 
 def render_page(
-    detector: Detector,
+    detector: Finder,
     everything: Outcomes,
     scenes: Iterable[LabelledImage],
     *,
@@ -74,16 +81,16 @@ def render_page(
         f"<p>{report.samples} images, confidence threshold {detector.threshold:g}. AP@0.7 is the fraction with rotated "
         f"IoU &gt; 0.7 of the {report.scored} images that have a true or a found box.</p>",
         _score_table(report),
-        '<h2>Curves</h2><div class="grid">',
+        '<section><h2>Curves</h2><div class="curves">',
         *(_svg(draw, everything, outcomes) for draw in (_precision_recall, _ious, _headings, _reliability)),
-        "</div>",
-        f"<h2>What is wrong</h2><pre>{html.escape(breakdown(outcomes, lines))}</pre>",
+        "</div></section>",
+        f"<section><h2>What is wrong</h2><pre>{html.escape(breakdown(outcomes, lines))}</pre></section>",
     ]
     for heading, indices in galleries.items():
         parts.append(
-            f"<h2>{heading}</h2><p>Green: the truth. Orange: what was found, with its score. Red: heatmap.</p>"
+            f"<section><h2>{heading}</h2><p>Green: the truth. Orange: what was found, with its score. Red: heatmap.</p>"
         )
-        parts += ['<div class="grid">', *(pictures[index] for index in indices), "</div>"]
+        parts += ['<div class="pictures">', *(pictures[index] for index in indices), "</div></section>"]
     return "\n".join([*parts, "</body></html>\n"])
 
 
@@ -107,7 +114,7 @@ def _choose(outcomes: Outcomes) -> dict[str, list[int]]:
     }
 
 
-def _picture(detector: Detector, image: NDArray, truth: RotatedBox | None, outcomes: Outcomes, index: int) -> str:
+def _picture(detector: Finder, image: NDArray, truth: RotatedBox | None, outcomes: Outcomes, index: int) -> str:
     box = outcomes.found[index]
     found = None
     if not np.isnan(box[0]):
@@ -115,11 +122,11 @@ def _picture(detector: Detector, image: NDArray, truth: RotatedBox | None, outco
     grey, heatmap = to_unit_range(image, detector.intensity), detector.heatmap(image)
     shrink = min(1.0, 2 * _TILE / max(grey.shape))
     scale = max(1, _TILE // max(grey.shape))
-    picture = draw_detection(grey, found=found, truth=truth, heatmap=heatmap, scale=scale)
+    picture = draw_detection(grey, found=found, truth=truth, heatmap=heatmap, scale=scale, heading=outcomes.heading)
     if shrink < 1:
         picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     data = base64.b64encode(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]).decode()
-    caption = f"image {index + 1}: IoU {outcomes.iou[index]:.2f}"
+    caption = f"image {index + 1}: IoU {outcomes.iou[index]:.2f}, score {outcomes.scores[index]:.2f}"
     if truth is None or found is None:
         caption = f"image {index + 1}: {'false alarm' if truth is None else 'missed'}"
     return (
@@ -161,6 +168,7 @@ def _headings(axes: Axes, everything: Outcomes, outcomes: Outcomes) -> str:
     error = yaw_error(turns * outcomes.found[right, 2], turns * outcomes.truth[right, 2])
     axes.hist(np.degrees(error) / turns, bins=np.linspace(0, 180 / turns, 61), log=bool(right.any()))
     axes.set(xlabel="heading error, degrees" if outcomes.heading else "axis error, degrees", ylabel="images")
+    axes.set_ylim(bottom=0.5 if right.any() else 0)  # on a scale of logarithms, 1 is to be seen
     return f"{'Heading' if outcomes.heading else 'Axis'} error of the boxes with IoU > 0.7"
 
 
@@ -170,7 +178,8 @@ def _reliability(axes: Axes, everything: Outcomes, outcomes: Outcomes) -> str:
     count, mean, fraction = reliability(everything.scores[found], right)
     seen = count > 0
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    axes.plot(mean[seen], fraction[seen], marker="o")
+    axes.plot(mean[seen], fraction[seen], linewidth=1)
+    axes.scatter(mean[seen], fraction[seen], s=6 + 100 * count[seen] / max(1, count.max()), clip_on=False, zorder=3)
     axes.set(xlabel="score", ylabel="fraction with IoU > 0.7", xlim=(0, 1), ylim=(0, 1))
     error = calibration_error(everything.scores[found], right)
-    return f"Is a score the chance of being right? Expected calibration error {error:.3f}, without threshold"
+    return f"Is a score the chance of being right? Larger dots: more images. Expected calibration error: {error:.3f}"

@@ -10,13 +10,14 @@ Muon: Jordan et al. (2024), scaled as in Liu et al., "Muon is Scalable", arXiv 2
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -44,7 +45,7 @@ class TrainingConfig:
         warmup_steps: Steps of linear warm-up, before the cosine to zero.
         weight_decay: Of the kernels.
         clip_norm: Largest norm of the gradient.
-        ema_decay: Of the moving average that is validated and saved.
+        ema_decay: Of the moving average that is validated and saved; less in the first steps, for short runs.
         precision: ``bfloat16`` autocasts; ``auto`` does so where the device is fast at it.
         log_every: Steps between lines of the journal.
         validate_every: Steps between validations.
@@ -94,8 +95,7 @@ class TrainingRun:
         self._shared = DistributedDataParallel(self.network) if together else self.network
         self.codec, self.criterion, self.config = codec, criterion, config
         self.directory, self.device, self.settings = directory, device, settings
-        average = get_ema_multi_avg_fn(config.ema_decay)
-        self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        self.average = AveragedModel(self.network, multi_avg_fn=_ema(config.ema_decay), use_buffers=True)
         self.optimizers = _optimizers(network, config)
         self.step = 0
         self.best: dict[str, Any] = {}
@@ -201,6 +201,16 @@ class TrainingRun:
             intensity=self.settings.get("intensity"),
             report=report,
         )
+
+
+def _ema(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """A moving average that reaches back over a tenth of the run at most: it forgets what the run began with."""
+
+    def update(averages: Sequence[Tensor], weights: Sequence[Tensor], count: Tensor | int) -> None:
+        early = (1 + int(count)) / (10 + int(count))
+        get_ema_multi_avg_fn(min(decay, early))(averages, weights, count)
+
+    return update
 
 
 def _optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:

@@ -22,6 +22,7 @@ def draw_detection(
     heatmap: NDArray | None = None,
     scale: int = 2,
     caption: str = "",
+    heading: bool = True,
 ) -> NDArray[np.uint8]:
     """One picture of an image: the heatmap over it, the true box in green, the found one in orange with its score.
 
@@ -32,6 +33,7 @@ def draw_detection(
         heatmap: ``(H, W)`` probabilities.
         scale: Whole factor by which the picture is enlarged.
         caption: Written at the top left.
+        heading: Whether the boxes have a nose to draw; if not, a line shows their axis.
 
     Returns:
         RGB ``(H * scale, W * scale, 3)``.
@@ -40,7 +42,7 @@ def draw_detection(
     canvas = np.ascontiguousarray(canvas.repeat(scale, axis=0).repeat(scale, axis=1))
     for box, color in ((truth, TRUE_COLOR), (found.box if found else None, FOUND_COLOR)):
         if box is not None:
-            draw_box(canvas, box, color, scale=scale)
+            draw_box(canvas, box, color, scale=scale, heading=heading)
     if caption:
         _write(canvas, caption, np.array([4, 4]), (255, 255, 255))
     if found is not None:
@@ -59,7 +61,9 @@ def overlay_heatmap(image: NDArray, heatmap: NDArray | None) -> NDArray[np.uint8
     return (grey * 255).round().astype(np.uint8)
 
 
-def draw_box(canvas: NDArray[np.uint8], box: RotatedBox, color: tuple[int, int, int], *, scale: int = 1) -> None:
+def draw_box(
+    canvas: NDArray[np.uint8], box: RotatedBox, color: tuple[int, int, int], *, scale: int = 1, heading: bool = True
+) -> None:
     """Draws, in place, a box and an arrow from its centre along its heading to the nose.
 
     Args:
@@ -67,16 +71,20 @@ def draw_box(canvas: NDArray[np.uint8], box: RotatedBox, color: tuple[int, int, 
         box: In pixels of the image before enlargement.
         color: RGB.
         scale: The enlargement.
+        heading: If not, a line along the whole axis takes the arrow's place.
     """
     import cv2  # only pictures need it
 
     shift = 4  # fractional bits of OpenCV's sub-pixel coordinates
-    points = np.vstack([box.corners(), [[box.x, box.y], box.nose()]])
+    nose = np.array(box.nose())
+    start = np.array([box.x, box.y]) * (1 if heading else 2) - (0 if heading else nose)  # the centre, or the tail
+    points = np.vstack([box.corners(), [start, nose]])
     points = (((points + 0.5) * scale - 0.5) * 2**shift).round().astype(np.int32)
     cv2.polylines(canvas, [points[:4]], True, color, max(1, scale // 2), cv2.LINE_AA, shift)
-    center, nose = (tuple(int(value) for value in point) for point in points[4:])
-    cv2.line(canvas, center, nose, color, max(1, scale // 2), cv2.LINE_AA, shift)
-    cv2.circle(canvas, nose, 2 * scale * 2 ** (shift - 1), color, -1, cv2.LINE_AA, shift)
+    start, nose = (tuple(int(value) for value in point) for point in points[4:])
+    cv2.line(canvas, start, nose, color, max(1, scale // 2), cv2.LINE_AA, shift)
+    if heading:
+        cv2.circle(canvas, nose, 2 * scale * 2 ** (shift - 1), color, -1, cv2.LINE_AA, shift)
 
 
 def _write(canvas: NDArray[np.uint8], text: str, corner: NDArray, color: tuple[int, int, int]) -> None:

@@ -20,8 +20,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout wo
 
 import centerdet
 from centerdet.command import fail_cleanly, pick_device
-from centerdet.config import ImagesConfig
-from centerdet.data.learn import learn
 
 HEIGHT, WIDTH = 160, 208  # px
 # A dart in the frame of its box: u across, v along the heading, both in units of the box.
@@ -63,12 +61,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Trains, and reports on scenes that training never saw."""
     options = parse_arguments(arguments)
     validation_random, test_random = np.random.default_rng(1), np.random.default_rng(2)
-    config = ImagesConfig(
+    config = centerdet.ImagesConfig(
         size_unit=30.0,  # px: about the extent of a dart
         training=centerdet.TrainingConfig(steps=options.steps, learning_rate=0.004, validate_every=1000),
         window=96,
+        augmentation=centerdet.AugmentationConfig(),  # none: every scene is a new one
     )
-    learn(
+    centerdet.learn(
         draw,
         [draw(validation_random) for _ in range(options.validation)],
         config,

@@ -1,8 +1,11 @@
 """What several test files share: exporting takes long, so it is done once, as a user does it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: more only wait for each other
 
 import pytest
 import torch

@@ -47,25 +47,26 @@ ALLOWED = {
         *("processes", "symmetry"),
     },
     "training": {"codec", "journal", "losses", "maps", "metrics", "network", "processes", "report", "run"},
-    "report_page": {"box", "breakdown", "calibration", "detector", "images", "report", "viz"},
+    "report_page": {"box", "breakdown", "calibration", "finder", "images", "report", "viz"},
     "strict_yaml": set(),
     "config": {
         *("codec", "data.augment", "losses", "network", "run", "scene_batches", "scenes", "strict_yaml"),
     },
     "data.labels": {"box", "files"},
-    "data.image_files": set(),
+    "data.image_files": {"images"},
     "data.dataset": {"box", "data.image_files", "data.labels", "strict_yaml"},
     "data.check": {"data.dataset", "data.image_files", "images", "viz"},
     "data.augment": {"box", "data.labels"},
     "data.batches": {"box", "data.augment", "images", "maps"},
-    "data.predict": {"box", "data.image_files", "data.labels", "files", "finder", "viz"},
+    "data.predict": {"box", "data.image_files", "finder"},
+    "data.answer_files": {"box", "data.image_files", "data.labels", "files", "finder", "viz"},
     "data.learn": {
-        *("codec", "config", "data.augment", "data.batches", "data.dataset", "detector", "losses", "metrics"),
+        *("box", "codec", "config", "data.augment", "data.batches", "data.dataset", "detector", "losses", "metrics"),
         *("network", "report", "training"),
     },
     "cli": {
-        *("centerdet", "command", "config", "data.check", "data.dataset", "data.learn", "data.predict", "export"),
-        *("files", "metrics", "report", "report_page"),
+        *("centerdet", "command", "config", "data.answer_files", "data.check", "data.dataset", "data.learn"),
+        *("data.predict", "export", "files", "finder", "metrics", "report", "report_page"),
     },  # "centerdet": the public names
     "__main__": {"cli"},
 }

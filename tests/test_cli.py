@@ -1,7 +1,9 @@
 """The command ``centerdet`` on images of one's own, as a user runs it."""
 
+import itertools
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -11,6 +13,8 @@ import centerdet
 import main as main_script
 from centerdet.box import yaw_error
 from centerdet.cli import main
+from centerdet.data import predict
+from centerdet.data.image_files import read_image
 from centerdet.data.labels import read_text
 from examples import darts
 from tests.test_data import BOXES, write_dataset
@@ -78,7 +82,7 @@ def test_train_starts_from_other_weights_and_goes_on(dataset, tmp_path):
     assert main(resumed) == 0
 
 
-def test_without_a_heading_the_axis_is_learned_and_said(tmp_path):
+def test_without_a_heading_the_axis_is_learned_and_said(tmp_path, capsys):
     data = write_dataset(tmp_path, "yolo", split="train")
     write_dataset(tmp_path, "yolo", split="validation")
     data.write_text(data.read_text() + "heading: false\n")
@@ -87,6 +91,12 @@ def test_without_a_heading_the_axis_is_learned_and_said(tmp_path):
     assert main(["train", str(data), "--config", str(config), "--out", str(run)]) == 0
     detector = centerdet.load(run / "best.safetensors", threshold=0.0)
     assert detector.detect(np.zeros((64, 64))).heading is False
+    images, found = str(tmp_path / "validation" / "images"), tmp_path / "found.jsonl"
+    command = ["--weights", str(run / "best.safetensors"), "--threshold", "0"]
+    assert main(["predict", images, *command, "--format", "jsonl", "--out", str(found)]) == 0
+    assert {json.loads(line)["heading"] for line in found.read_text().splitlines()} == {False}
+    assert main(["evaluate", str(data), *command, "--split", "validation"]) == 0
+    assert "axis within 30 deg" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl", "yolo"])
@@ -119,17 +129,63 @@ def test_predict_answers_every_image_in_order(scenes, tmp_path, format):
 
 def test_predict_passes_over_what_it_cannot_read(scenes, tmp_path, capsys):
     folder, _ = scenes
-    bad, small = tmp_path / "bad.png", tmp_path / "small.png"
+    bad, wild = tmp_path / "bad.png", tmp_path / "wild.npy"
     bad.write_bytes(b"no image")
-    cv2.imwrite(str(small), np.zeros((20, 20), np.uint8))
-    files = [str(folder / "00.png"), str(bad), str(small), str(folder / "01.png")]
+    np.save(wild, np.full((64, 64), 7.5))
+    files = [str(folder / "00.png"), str(bad), str(wild), str(folder / "01.png")]
     assert main(["predict", *files, "--format", "jsonl", "--overlay", str(tmp_path / "pictures")]) == 2
     printed = capsys.readouterr()
     assert [json.loads(line)["image"] for line in printed.out.splitlines()] == [files[0], files[3]]
     assert "bad.png" in printed.err
-    assert "small.png" in printed.err
+    assert "wild.npy" in printed.err
     assert "2 of 4 images could not be used" in printed.err
-    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["00.png", "01.png"]
+    assert sorted(path.name for path in (tmp_path / "pictures").rglob("*.png")) == ["00.png", "01.png"]
+
+
+def test_answers_are_named_as_the_images_are_and_overwrite_nothing(scenes, tmp_path, capsys, monkeypatch):
+    folder, _ = scenes
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/0.png", "a/b/0.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(folder / "00.png", tmp_path / name)
+    assert main(["predict", "a", "--format", "yolo", "--out", "found", "--overlay", "pictures"]) == 0
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found >= {"found/0.txt", "found/b/0.txt", "pictures/0.png", "pictures/b/0.png"}
+    assert main(["predict", "a", "--overlay", "a"]) == 2
+    assert "would overwrite" in capsys.readouterr().err
+    shutil.copy(folder / "00.png", tmp_path / "a" / "0.jpg")
+    assert main(["predict", "a", "--overlay", "pictures"]) == 2
+    assert "would both be answered in" in capsys.readouterr().err
+
+
+def test_predict_reads_no_more_images_than_it_needs(scenes, monkeypatch):
+    folder, labels = scenes
+    read = []
+    monkeypatch.setattr(predict, "read_image", lambda path: read.append(path) or read_image(path))
+    answers = predict.answer(centerdet.load(), (folder / name for name in labels), failed=pytest.fail, batch_size=2)
+    for count, (path, _, _) in enumerate(itertools.islice(answers, 5), start=1):
+        assert path == folder / list(labels)[count - 1]
+        assert len(read) == count + count % 2
+
+
+def test_predict_takes_small_images(tmp_path):
+    cv2.imwrite(str(tmp_path / "small.png"), np.zeros((20, 30), np.uint8))
+    command = ["predict", str(tmp_path / "small.png"), "--overlay", str(tmp_path / "pictures"), "--threshold", "0"]
+    assert main([*command, "--format", "yolo", "--out", str(tmp_path / "found")]) == 0
+    assert cv2.imread(str(tmp_path / "pictures" / "small.png")).shape[:2] == (260, 390)
+    assert len((tmp_path / "found" / "small.txt").read_text().split()) == 9
+
+
+def test_an_exported_model_predicts_too(exported, scenes, tmp_path):
+    folder, _ = scenes
+    for weights in (exported[1], exported[1].with_name("weights.safetensors")):
+        out = tmp_path / f"{weights.suffix}.csv"
+        assert main(["predict", str(folder), "--weights", str(weights), "--threshold", "0", "--out", str(out)]) == 0
+    onnx, torch = (
+        np.loadtxt(tmp_path / f"{kind}.csv", delimiter=",", skiprows=1, usecols=range(1, 7))
+        for kind in (".onnx", ".safetensors")
+    )
+    np.testing.assert_allclose(onnx, torch, atol=2e-3)
 
 
 @pytest.mark.parametrize(

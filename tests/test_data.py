@@ -5,19 +5,24 @@ import math
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from skimage.draw import polygon
 
 from centerdet import RotatedBox, score_iou
 from centerdet.box import yaw_error
+from centerdet.config import ImagesConfig
 from centerdet.data.augment import Augmentation, AugmentationConfig
 from centerdet.data.batches import Batches, cut_window
 from centerdet.data.check import check_dataset
 from centerdet.data.dataset import load_dataset
 from centerdet.data.image_files import find_images, image_size, read_image
 from centerdet.data.labels import text_line, write_csv
+from centerdet.data.learn import _sized
+
+SHAPE = (96, 128)
 
 
-def draw_box(box, shape=(96, 128)):
+def draw_box(box, shape=SHAPE):
     """A wedge that fills its box: bright, brightest at the nose."""
     u = np.array([-0.2, 0.2, 0.5, -0.5]) * box.width
     v = np.array([0.5, 0.5, -0.5, -0.5]) * box.height
@@ -27,11 +32,15 @@ def draw_box(box, shape=(96, 128)):
     return image
 
 
-def write_images(folder, boxes, dtype=np.uint8):
+def draw_8bit(box, shape=SHAPE):
+    image = draw_box(box, shape) if box else np.full(shape, 0.2)
+    return (image * 255).round().astype(np.uint8)
+
+
+def write_images(folder, boxes, shape=SHAPE):
     folder.mkdir(parents=True, exist_ok=True)
     for index, box in enumerate(boxes):
-        image = draw_box(box) if box else np.full((96, 128), 0.2)
-        cv2.imwrite(str(folder / f"{index:03}.png"), (image * np.iinfo(dtype).max).round().astype(dtype))
+        cv2.imwrite(str(folder / f"{index:03}.png"), draw_8bit(box, shape))
 
 
 BOXES = [
@@ -42,10 +51,10 @@ BOXES = [
 ]
 
 
-def write_dataset(root, format, boxes=BOXES, split="train"):
+def write_dataset(root, format, boxes=BOXES, split="train", shape=SHAPE):
     """A data set of one split; returns its YAML file."""
     images = root / split / "images"
-    write_images(images, boxes)
+    write_images(images, boxes, shape=shape)
     if format == "csv":
         labels = root / split / "labels.csv"
         write_csv(labels, {f"{index:03}.png": box for index, box in enumerate(boxes)})
@@ -54,7 +63,7 @@ def write_dataset(root, format, boxes=BOXES, split="train"):
         labels.mkdir()
         for index, box in enumerate(boxes):
             if box:
-                (labels / f"{index:03}.txt").write_text(text_line(box, format=format, size=(128, 96)) + "\n")
+                (labels / f"{index:03}.txt").write_text(text_line(box, format=format, size=shape[::-1]) + "\n")
     path = root / "data.yaml"
     old = path.read_text() if path.exists() else f"format: {format}\n"
     path.write_text(f"{old}{split}: {{images: {split}/images, labels: {labels.relative_to(root)}}}\n")
@@ -99,6 +108,29 @@ def test_npy_tiff_and_colour(tmp_path):
         assert abs(float(read_image(tmp_path / name)[0, 0]) - wanted) <= 1
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
+@pytest.mark.parametrize(("orientation", "quarter_turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_pictures_are_turned_as_their_files_say(tmp_path, name, orientation, quarter_turns):
+    pixels = np.zeros((72, 88), np.uint8)
+    pixels[:32, :24] = 255
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / name, exif=tags)
+    wanted = np.rot90(pixels, quarter_turns)
+    assert image_size(tmp_path / name) == wanted.shape[::-1]
+    np.testing.assert_allclose(read_image(tmp_path / name), wanted, atol=8)
+
+
+def test_small_images_are_padded_where_they_need_be(tmp_path):
+    box = RotatedBox(40, 20, 0.3, 10, 20)
+    path = write_dataset(tmp_path, "yolo", boxes=[box], shape=(40, 70))
+    assert check_dataset(path)[0] == []
+    ((image, found),) = load_dataset(path, "train")
+    assert image.shape == (64, 70)
+    assert image[40:].max() == 0
+    assert score_iou(found, box) > 0.999
+
+
 def test_unreadable_images_are_told(tmp_path):
     (tmp_path / "a.png").write_bytes(b"not an image")
     (tmp_path / "b.png").write_bytes(b"")
@@ -131,6 +163,28 @@ def test_two_objects_are_an_error_or_the_largest_is_kept(tmp_path):
         load_dataset(path, "train")
     path.write_text(path.read_text() + "several: largest\n")
     assert score_iou(load_dataset(path, "train")[0][1], BOXES[0]) > 0.999
+
+
+def test_without_a_heading_a_table_gives_axes(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    path.write_text(path.read_text() + "heading: false\n")
+    for (_, found), box in zip(load_dataset(path, "train"), BOXES, strict=True):
+        if box:
+            assert score_iou(found, box) > 0.999
+            assert -math.pi / 2 < found.yaw <= math.pi / 2
+            assert yaw_error(2 * found.yaw, 2 * box.yaw) < 1e-6
+
+
+def test_the_same_picture_in_another_file_is_found(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    write_dataset(tmp_path, "csv", boxes=[RotatedBox(70, 50, 1, 20, 30)], split="test")
+    assert check_dataset(path)[0] == []
+    cv2.imwrite(str(tmp_path / "test" / "images" / "again.bmp"), draw_8bit(BOXES[3]))
+    labels = tmp_path / "test" / "labels.csv"
+    labels.write_text(labels.read_text() + "again.bmp,,,,,\n")
+    (fault,) = check_dataset(path)[0]
+    assert "again.bmp: the same image is in the split train" in fault
+    assert "003.png" in fault
 
 
 def test_check_lists_every_fault_in_one_run(tmp_path):
@@ -238,3 +292,13 @@ def test_batches_need_scenes():
         Batches([], seed=0, steps=1)
     with pytest.raises(ValueError, match="without any"):
         Batches(iter([]), seed=0, steps=1)[0]
+
+
+def test_maps_and_windows_are_as_large_as_the_objects():
+    small, large = (_sized(ImagesConfig(), [RotatedBox(50, 50, 0, side, 2 * side)] * 30) for side in (8, 80))
+    assert small.size_unit == pytest.approx(8 * math.sqrt(2), abs=0.1)
+    assert large.size_unit == pytest.approx(80 * math.sqrt(2), abs=0.1)
+    assert small.window == 96
+    assert 160 * math.sqrt(5) / 2 < large.window < 320
+    given = ImagesConfig(size_unit=20, window=128)
+    assert _sized(given, [RotatedBox(50, 50, 0, 80, 80)]) == given

@@ -134,10 +134,12 @@ def test_it_needs_numpy_and_onnxruntime_alone(exported, model):
 def test_the_metadata_tell_all_that_another_program_needs(exported):
     model = onnx.load(exported[1])
     facts = {part.key: part.value for part in model.metadata_props}
-    assert facts.pop("format") == "centerdet onnx 1"
+    assert facts.pop("format") == "centerdet onnx 2"
     facts = {name: json.loads(text) for name, text in facts.items()}
     assert facts["image_size"] == [200, 200]
     assert facts["threshold"] == 0.2
+    assert facts["intensity"] is None
+    assert facts["heading"] is True
     assert facts["report"] == {"validation": {"ap": 0.5}}
     assert "uint16 / 65535" in facts["preprocessing"]
     assert "the heading points to ``(sin yaw, cos yaw)``" in facts["convention"]
@@ -163,8 +165,8 @@ def test_files_that_are_no_models_are_refused(exported, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": None}, "not a 'centerdet onnx 1' file"),
-        ({"format": "centerdet onnx 2"}, "not a 'centerdet onnx 1' file"),
+        ({"format": None}, "not a 'centerdet onnx 2' file"),
+        ({"format": "centerdet onnx 1"}, "not a 'centerdet onnx 2' file"),
         ({"threshold": None}, "threshold"),
         ({"threshold": "2"}, r"threshold must lie in \[0, 1\], got 2"),
         ({"threshold": "{"}, ""),
@@ -188,7 +190,7 @@ class Said(Finder):
     """Answers what it is told to, one number after the other."""
 
     def __init__(self, *, x=100.0, scores=(0.5,) * 8, heat=0.0):
-        super().__init__(threshold=0.3, report=None)
+        super().__init__(threshold=0.3, intensity=None, heading=True, report=None)
         self.x, self.heat, self.rest, self.sizes = np.broadcast_to(x, 8), heat, list(enumerate(scores)), []
 
     def _decode(self, images):

@@ -74,3 +74,11 @@ def test_a_contact_sheet_holds_every_picture():
         np.testing.assert_array_equal(sheet[top : top + tile.shape[0], left : left + 20], tile)
     with pytest.raises(ValueError, match="at least one picture"):
         contact_sheet([])
+
+
+def test_an_axis_has_two_like_ends():
+    canvas = np.zeros((80, 100, 3), np.uint8)
+    draw_box(canvas, BOX, TRUE_COLOR, heading=False)
+    assert has_color(canvas, TRUE_COLOR, 20, 40)  # halfway to the tail
+    around = canvas[13:48, 28:53].astype(int)
+    assert abs(around - around[::-1]).max() < 10

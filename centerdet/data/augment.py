@@ -31,7 +31,7 @@ class AugmentationConfig:
         gamma: Smallest and largest exponent of the pixels.
         noise: Largest deviation of added Gaussian noise, as a fraction of the full scale.
         blur: Largest deviation of a Gaussian blur, pixels.
-        fill: What is put where rotation, scale or shift leave nothing, in [0, 1].
+        fill: What is put where rotation, scale or shift leave nothing, in [0, 1]; ``None``: the image's mean.
     """
 
     flips: bool = False
@@ -44,12 +44,14 @@ class AugmentationConfig:
     gamma: tuple[float, float] = (1.0, 1.0)
     noise: float = 0.0
     blur: float = 0.0
-    fill: float = 0.0
+    fill: float | None = None
 
     def __post_init__(self) -> None:
         amounts = (self.rotation, self.shift, self.brightness, self.contrast, self.noise, self.blur)
-        if min(amounts) < 0 or not 0 <= self.fill <= 1 or self.shift >= 0.5:
-            raise ValueError(f"amounts must be at least 0, shift below 0.5 and fill in [0, 1], got {self}")
+        if min(amounts) < 0 or self.shift >= 0.5:
+            raise ValueError(f"amounts must be at least 0 and shift below 0.5, got {self}")
+        if self.fill is not None and not 0 <= self.fill <= 1:
+            raise ValueError(f"fill must lie in [0, 1] or be null, got {self.fill}")
         for name, (low, high) in {"scale": self.scale, "gamma": self.gamma}.items():
             if not 0 < low <= high:
                 raise ValueError(f"{name} must be two numbers above 0, the smaller first, got {[low, high]}")
@@ -80,32 +82,41 @@ class Augmentation:
                     rotate=(-config.rotation, config.rotation),
                     shear=0,
                     keep_ratio=True,
-                    fill=config.fill,
+                    fill=0.0,  # what is put there is taken off the image before
                     p=1.0,
                 )
             )
-        self._moving = bool(moves)
         points = A.KeypointParams(format="xy", remove_invisible=False) if moves else None  # else it warns
-        self._compose = A.Compose([*moves, *_photometric(config)], keypoint_params=points)
+        self._move = A.Compose(moves, keypoint_params=points)
+        self._tone = A.Compose(_photometric(config))
 
     def __call__(
         self, image: NDArray[np.float32], box: RotatedBox | None, random: np.random.Generator
     ) -> tuple[NDArray[np.float32], RotatedBox | None]:
         """Another image ``(H, W)`` in [0, 1], perhaps with H and W exchanged, and where the object is in it.
 
-        An object whose centre would leave the image keeps the image as it is.
+        An image whose object's centre would leave it is not moved.
         """
-        self._compose.set_random_seed(int(random.integers(2**31)))
-        corners = np.zeros((0, 2)) if box is None else box.corners()
-        points = {"keypoints": corners.astype(np.float32)} if self._moving else {}
-        moved = self._compose(image=image[..., None], **points)
-        picture = np.ascontiguousarray(moved["image"][..., 0]).clip(0, 1)
-        if box is None or not self._moving:
-            return picture, box
+        for compose in (self._move, self._tone):
+            compose.set_random_seed(int(random.integers(2**31)))
+        if self._move.transforms:
+            image, box = self._moved(image, box)
+        if self._tone.transforms:
+            image = self._tone(image=image[..., None])["image"][..., 0]
+        return np.ascontiguousarray(image).clip(0, 1), box
+
+    def _moved(
+        self, image: NDArray[np.float32], box: RotatedBox | None
+    ) -> tuple[NDArray[np.float32], RotatedBox | None]:
+        fill = image.mean() if self.config.fill is None else np.float32(self.config.fill)
+        corners = np.zeros((0, 2), np.float32) if box is None else box.corners().astype(np.float32)
+        moved = self._move(image=(image - fill)[..., None], keypoints=corners)
+        picture = moved["image"][..., 0] + fill
+        if box is None:
+            return picture, None
         there = box_from_corners(moved["keypoints"])
-        if not (0 <= there.x <= picture.shape[1] - 1 and 0 <= there.y <= picture.shape[0] - 1):
-            return image, box
-        return picture, there
+        inside = 0 <= there.x <= picture.shape[1] - 1 and 0 <= there.y <= picture.shape[0] - 1
+        return (picture, there) if inside else (image, box)
 
 
 def _photometric(config: AugmentationConfig) -> list[Any]:

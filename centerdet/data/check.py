@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from centerdet.data.dataset import SPLITS, DataConfig, Item, read_data_config, read_split
-from centerdet.data.image_files import read_image
-from centerdet.images import to_unit_range
+from centerdet.data.image_files import read_image, show
 from centerdet.viz import contact_sheet, draw_detection
 
 
@@ -56,11 +55,17 @@ def check_dataset(
         if image is None:
             continue
         if number in drawn:
-            caption = f"{name}: {item.path.name}"
+            caption = f"{name}: {item.path.name}{'' if item.box else ', no object'}"
             pictures.append(
-                draw_detection(image, truth=item.box, scale=max(1, 300 // max(image.shape)), caption=caption)
+                draw_detection(
+                    image,
+                    truth=item.box,
+                    scale=max(1, 300 // max(image.shape)),
+                    caption=caption,
+                    heading=config.heading,
+                )
             )
-        first = seen.setdefault(hashlib.sha256(item.path.read_bytes()).hexdigest(), (name, item.path))
+        first = seen.setdefault(f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}", (name, item.path))
         if first[0] != name:
             faults.append(f"{item.path}: the same image is in the split {first[0]}, as {first[1]}; remove one of them")
     return faults, contact_sheet(pictures) if pictures else None
@@ -69,7 +74,7 @@ def check_dataset(
 def _check_image(item: Item, config: DataConfig) -> tuple[str | None, NDArray | None]:
     """The fault of one image, if any, and the image in [0, 1], if it can be used."""
     try:
-        image = to_unit_range(read_image(item.path), config.intensity)
+        image = show(read_image(item.path), config.intensity)
     except ValueError as error:
         text = str(error)
         return (text if str(item.path) in text else f"{item.path}: {text}"), None

@@ -6,7 +6,7 @@
     train: {images: images/train, labels: labels/train}
     validation: {images: images/val, labels: labels/val}
     test: {images: images/test, labels: labels/test}
-    heading: true                 # the order of the corners says where the nose is
+    heading: true                 # the order of the corners, or the yaw, says where the nose is
     several: error                # or largest: keep the largest of several objects
     intensity: [0, 4095]          # pixel values that become 0 and 1; left out: the full scale of the files' type
 
@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple, overload
 from numpy.typing import NDArray
 
 from centerdet.box import RotatedBox
-from centerdet.data.image_files import find_images, image_size, read_image
+from centerdet.data.image_files import find_images, image_size, pad_small, read_image
 from centerdet.data.labels import Label, LabelFormat, read_csv, read_text
 from centerdet.strict_yaml import read_yaml
 
@@ -52,7 +52,8 @@ class DataConfig:
         train: To learn from.
         validation: To choose the best weights and the threshold on.
         test: To report on.
-        heading: Whether the order of the corners says where the nose is. If not, a box's axis is all that is learned.
+        heading: Whether the order of the corners, or the yaw of a CSV file, says where the nose is. If not, a box's
+            axis is all that is learned.
         several: What to do with several objects in one image.
         intensity: Pixel values that become 0 and 1; ``None``: the full scale of the files' type.
     """
@@ -66,8 +67,6 @@ class DataConfig:
     intensity: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.format == "csv" and not self.heading:
-            raise ValueError("format csv has a yaw, not corners: heading must be true")
         if self.intensity is not None and not self.intensity[0] < self.intensity[1]:
             raise ValueError(f"intensity must be two growing numbers, got {list(self.intensity)}")
 
@@ -99,11 +98,11 @@ class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
     def __getitem__(self, index: slice) -> Dataset: ...
 
     def __getitem__(self, index: int | slice) -> tuple[NDArray, RotatedBox | None] | Dataset:
-        """Reads image ``index``; a slice is a smaller data set. Errors as in ``read_image``."""
+        """Reads image ``index``, padded if it is small; a slice is a smaller data set. Errors as in ``read_image``."""
         if isinstance(index, slice):
             return Dataset(self.items[index])
         item = self.items[index]
-        return read_image(item.path), item.box
+        return pad_small(read_image(item.path)), item.box
 
 
 def read_data_config(path: str | Path) -> DataConfig:
@@ -138,7 +137,7 @@ def read_split(config: DataConfig, split: str, root: Path) -> tuple[list[Item], 
     folder, labels = root / where.images, root / where.labels
     paths = find_images(folder)
     if config.format == "csv":
-        found, faults = _match(folder, paths, labels)
+        found, faults = _match(folder, paths, labels, config)
     else:
         found, faults = _read_texts(folder, paths, labels, config)
     items = []
@@ -154,9 +153,11 @@ def read_split(config: DataConfig, split: str, root: Path) -> tuple[list[Item], 
     return items, faults
 
 
-def _match(folder: Path, paths: list[Path], labels: Path) -> tuple[dict[Path, list[Label]], list[str]]:
+def _match(
+    folder: Path, paths: list[Path], labels: Path, config: DataConfig
+) -> tuple[dict[Path, list[Label]], list[str]]:
     """A CSV file's rows and a folder's images: either must name the other."""
-    by_name, faults = read_csv(labels)
+    by_name, faults = read_csv(labels, heading=config.heading)
     names = {path.relative_to(folder).as_posix(): path for path in paths}
     faults += [f"{labels}: {name} is named there, but it is not in {folder}" for name in by_name if name not in names]
     faults += [

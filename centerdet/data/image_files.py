@@ -1,7 +1,7 @@
 """Image files in: PNG, JPEG, TIFF, BMP and NPY, of 8 or 16 bits or floats, colour turned to grey.
 
-Grey is 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601); an alpha channel is passed over. What pixels mean as numbers in
-[0, 1] is not decided here, but in ``images``.
+Grey is 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601); an alpha channel is passed over. A picture with an orientation tag
+is turned as the tag says, as viewers show it. What pixels mean as numbers in [0, 1] is decided in ``images``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from centerdet.images import MIN_SIDE, to_unit_range
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
 MAX_PIXELS = 100_000_000  # larger declared sizes are refused before anything is decoded
+_FLAGS = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)  # Exif: the tag, and its values that exchange the sides
 _GREY = np.array([0.299, 0.587, 0.114])
 
 
@@ -50,6 +54,8 @@ def image_size(path: Path) -> tuple[int, int]:
                 warnings.simplefilter("ignore")  # what is large is refused below
                 with Image.open(path) as image:
                     width, height = image.size
+                    if image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS:
+                        width, height = height, width  # of a TIFF file, Pillow tells the turned size
     except (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot read {path}: {error}") from None
     if width * height > MAX_PIXELS:
@@ -70,7 +76,7 @@ def read_image(path: Path) -> NDArray:
         if path.suffix.lower() == ".npy":
             array = np.load(path, allow_pickle=False)
         else:
-            array = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+            array = cv2.imdecode(np.fromfile(path, np.uint8), _FLAGS)
     except (OSError, ValueError, EOFError, cv2.error) as error:
         raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     if array is None:
@@ -78,3 +84,14 @@ def read_image(path: Path) -> NDArray:
     if array.ndim == 3 and array.shape[2] in (3, 4):
         array = (array[..., :3] @ _GREY).astype(array.dtype)
     return array
+
+
+def pad_small(image: NDArray) -> NDArray:
+    """An image ``(H, W)`` with zeros on the right and below, as far as it takes to be 64 px a side."""
+    return np.pad(image, [(0, max(0, MIN_SIDE - side)) for side in image.shape])
+
+
+def show(image: NDArray, intensity: tuple[float, float] | None) -> NDArray[np.float32]:
+    """An image of any size ``(H, W)`` as a detector sees it, in [0, 1]; errors as in ``images.to_unit_range``."""
+    height, width = image.shape
+    return to_unit_range(pad_small(image), intensity)[:height, :width]

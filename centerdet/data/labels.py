@@ -7,7 +7,8 @@
   and ``gsd:`` are passed over.
 
 Corners come in the order of ``RotatedBox.corners``: the first two are the nose. Where an author's order means nothing,
-say so (``heading=False``): the longer extent is taken as the height, and yaw is an axis in (-pi/2, pi/2].
+or a table's yaw is known up to half a turn only, say so (``heading=False``): the longer extent is taken as the height,
+and yaw is an axis in (-pi/2, pi/2].
 """
 
 from __future__ import annotations
@@ -81,8 +82,12 @@ def _axis(yaw: float) -> float:
     return math.pi / 2 - (math.pi / 2 - yaw) % math.pi
 
 
-def read_csv(path: Path) -> tuple[dict[str, list[Label]], list[str]]:
+def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label]], list[str]]:
     """Reads a CSV file.
+
+    Args:
+        path: The file.
+        heading: Whether the yaws tell nose from tail.
 
     Returns:
         The objects of each image that is named, by its name, and the faults that were found, all of them; the lines
@@ -109,7 +114,8 @@ def read_csv(path: Path) -> tuple[dict[str, list[Label]], list[str]]:
             image, values = _csv_row(header, row)
             found = labels.setdefault(image, [])
             if values:
-                found.append(Label(RotatedBox(**values), place))
+                box = RotatedBox(**values)
+                found.append(Label(box if heading else box_from_corners(box.corners(), heading=False), place))
         except ValueError as error:
             faults.append(f"{place}: {error}")
     return labels, faults

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from centerdet.box import RotatedBox
 from centerdet.codec import CodecConfig
 from centerdet.config import ImagesConfig
 from centerdet.data.augment import Augmentation
@@ -46,15 +48,13 @@ def learn_dataset(
     """
     data = read_data_config(path)
     train, validation = load_dataset(path, "train"), load_dataset(path, "validation")
-    extents = [math.sqrt(item.box.width * item.box.height) for item in train.items if item.box]
-    if not extents:
+    boxes = [item.box for item in train.items if item.box]
+    if not boxes:
         raise ValueError(f"no image of the train split of {path} has an object; there is nothing to learn")
-    if config.size_unit is None:
-        config = replace(config, size_unit=round(math.exp(sum(map(math.log, extents)) / len(extents)), 1))
     return learn(
         train,
         validation,
-        config,
+        _sized(config, boxes),
         directory=directory,
         heading=data.heading,
         intensity=data.intensity,
@@ -81,7 +81,7 @@ def learn(
     Args:
         scenes: What to learn from, see ``Batches``.
         validation: Labelled images, the same every time they are gone through.
-        config: How to train.
+        config: How to train; without a ``size_unit`` or ``window``, they are taken from the validation boxes.
         directory: The run's folder, as in ``fit``.
         heading: Whether yaws tell nose from tail.
         intensity: Pixel values that become 0 and 1.
@@ -96,10 +96,11 @@ def learn(
         ValueError: As in ``fit`` and ``Batches``.
     """
     torch.manual_seed(config.training.seed)
+    if config.size_unit is None or config.window is None:
+        config = _sized(config, [box for _, box in validation if box])
     network = _network(config, start, heading)
-    unit = config.size_unit or CodecConfig().size_unit
     base = start.codec.config if start else CodecConfig()
-    codec = codec_for(network, replace(base, size_unit=unit))
+    codec = codec_for(network, replace(base, size_unit=config.size_unit))
     batches = Batches(
         scenes,
         seed=config.training.seed,
@@ -131,6 +132,16 @@ def learn(
     detector.report["calibration"] = report.to_dict()
     detector.save(best)
     return report
+
+
+def _sized(config: ImagesConfig, boxes: Sequence[RotatedBox]) -> ImagesConfig:
+    """The config with what depends on the objects' sizes filled in, where it is not given."""
+    if not boxes:
+        boxes = [RotatedBox(0, 0, 0, CodecConfig().size_unit, CodecConfig().size_unit)]
+    unit = math.exp(sum(math.log(box.width * box.height) / 2 for box in boxes) / len(boxes))
+    diagonals = sorted(math.hypot(box.width, box.height) for box in boxes)
+    window = 32 * math.ceil(1.5 * diagonals[int(0.95 * (len(boxes) - 1))] / 32)
+    return replace(config, size_unit=config.size_unit or round(unit, 1), window=config.window or max(96, window))
 
 
 def _network(config: ImagesConfig, start: Detector | None, heading: bool) -> CenterNet:
