@@ -163,7 +163,7 @@ class TrainingRun:
         images, boxes, present = (tensor.to(self.device) for tensor in batch)
         target = self.codec.encode(boxes, present, images.shape[-2:])
         with _autocast(self.device, self.config.precision):
-            prediction = self._shared(images.to(memory_format=torch.channels_last))
+            prediction = self._shared(images)
         total = (terms := self.criterion(prediction, target)).total
         terms = LossTerms(*processes.mean(torch.stack(terms).detach()))
         if not torch.isfinite(terms.total):
@@ -231,12 +231,12 @@ def _optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.
 
 
 def _autocast(device: torch.device, precision: str) -> torch.autocast | nullcontext:
-    if precision == "bfloat16" or (precision == "auto" and _fast_bfloat16(device)):
+    if precision == "bfloat16" or (precision == "auto" and fast_bfloat16(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
 
 
-def _fast_bfloat16(device: torch.device) -> bool:
+def fast_bfloat16(device: torch.device) -> bool:
     """Whether the hardware multiplies bfloat16; elsewhere emulation makes it slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
