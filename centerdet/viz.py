@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,45 @@ def draw_detection(
     if found is not None:
         _write(canvas, f"{found.score:.2f}", (found.box.corners().max(axis=0) * scale).astype(int), FOUND_COLOR)
     return canvas
+
+
+def draw_tile(
+    image: NDArray,
+    side: int,
+    *,
+    found: Detection | None = None,
+    truth: RotatedBox | None = None,
+    heatmap: NDArray | None = None,
+    caption: str = "",
+    heading: bool = True,
+) -> NDArray[np.uint8]:
+    """As ``draw_detection``, enlarged by a whole factor, or shrunk, to a longer side of about ``side`` pixels."""
+    factor = side / max(image.shape)
+    if factor < 1:
+        image = _shrink(image, factor)
+        heatmap = None if heatmap is None else _shrink(heatmap, factor)
+        found = found and replace(found, box=_shrink_box(found.box, factor))
+        truth = truth and _shrink_box(truth, factor)
+    return draw_detection(
+        image,
+        found=found,
+        truth=truth,
+        heatmap=heatmap,
+        scale=max(1, int(factor)),
+        caption=caption,
+        heading=heading,
+    )
+
+
+def _shrink(picture: NDArray, factor: float) -> NDArray:
+    import cv2
+
+    return cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+
+
+def _shrink_box(box: RotatedBox, factor: float) -> RotatedBox:
+    x, y = ((value + 0.5) * factor - 0.5 for value in (box.x, box.y))
+    return RotatedBox(x=x, y=y, yaw=box.yaw, width=box.width * factor, height=box.height * factor)
 
 
 def overlay_heatmap(image: NDArray, heatmap: NDArray | None) -> NDArray[np.uint8]:

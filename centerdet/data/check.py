@@ -11,7 +11,9 @@ from tqdm import tqdm
 
 from centerdet.data.dataset import SPLITS, DataConfig, Item, read_data_config, read_split
 from centerdet.data.image_files import read_image, show
-from centerdet.viz import contact_sheet, draw_detection
+from centerdet.viz import contact_sheet, draw_tile
+
+_TILE = 300  # px: about the longer side of a picture on the sheet
 
 
 def check_dataset(
@@ -56,15 +58,7 @@ def check_dataset(
             continue
         if number in drawn:
             caption = f"{name}: {item.path.name}{'' if item.box else ', no object'}"
-            pictures.append(
-                draw_detection(
-                    image,
-                    truth=item.box,
-                    scale=max(1, 300 // max(image.shape)),
-                    caption=caption,
-                    heading=config.heading,
-                )
-            )
+            pictures.append(draw_tile(image, _TILE, truth=item.box, caption=caption, heading=config.heading))
         first = seen.setdefault(f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}", (name, item.path))
         if first[0] != name:
             faults.append(f"{item.path}: the same image is in the split {first[0]}, as {first[1]}; remove one of them")
