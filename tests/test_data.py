@@ -205,6 +205,29 @@ def test_check_lists_every_fault_in_one_run(tmp_path):
     assert sheet.shape[2] == 3
 
 
+def test_check_looks_at_images_whose_labels_are_at_fault(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    write_dataset(tmp_path, "csv", boxes=BOXES[:1], split="test")
+    images, labels = tmp_path / "train" / "images", tmp_path / "train" / "labels.csv"
+    (images / "003.png").write_bytes(b"broken")
+    rows = labels.read_text().splitlines()
+    labels.write_text("\n".join([rows[0], "000.png,60,40,0.3,a,40", *rows[2:4]]))
+    faults, _ = check_dataset(path)
+    assert len(faults) == 4
+    for fault, expected in zip(
+        faults, ["line 2: 'a'", "003.png: it has no row", "same image", "cannot read"], strict=True
+    ):
+        assert expected in fault
+
+
+@pytest.mark.parametrize("format", ["csv", "yolo"])
+def test_a_fault_is_told_once(tmp_path, format):
+    path = write_dataset(tmp_path, format)
+    (tmp_path / "train" / "images" / "001.png").write_bytes(b"broken")
+    (fault,) = check_dataset(path)[0]
+    assert "cannot read" in fault
+
+
 def test_a_clean_dataset_has_no_fault(tmp_path):
     assert check_dataset(write_dataset(tmp_path, "dota"))[0] == []
 

@@ -165,7 +165,8 @@ def _match(
         for name, path in names.items()
         if name not in by_name
     ]
-    return {path: by_name[name] for name, path in names.items() if name in by_name}, faults
+    usable = {path: by_name.get(name) for name, path in names.items()}
+    return {path: objects for path, objects in usable.items() if objects is not None}, faults
 
 
 def _read_texts(
