@@ -39,7 +39,7 @@ figcaption { font-size: .85rem; color: #444; }
 @media print {
   body { max-width: none; font-size: 11pt; padding: 0; }
   section { break-inside: avoid; }
-  .curves { grid-template-columns: 1fr 1fr; max-width: 70%; }
+  .curves { grid-template-columns: 1fr 1fr; max-width: 60%; }
   .pictures { grid-template-columns: repeat(4, 1fr); gap: .4rem; }
 }
 """

@@ -63,10 +63,11 @@ ALLOWED = {
         *("box", "codec", "config", "data.augment", "data.batches", "data.dataset", "detector", "losses", "metrics"),
         *("network", "report", "training"),
     },
-    "cli": {
-        *("centerdet", "command", "config", "data.answer_files", "data.check", "data.dataset", "data.learn"),
+    "data.commands": {
+        *("centerdet", "command", "config", "data", "data.answer_files", "data.check", "data.dataset", "data.learn"),
         *("data.predict", "export", "files", "finder", "metrics", "report", "report_page"),
     },  # "centerdet": the public names
+    "cli": {"centerdet", "command", "data.commands", "export"},
     "__main__": {"cli"},
 }
 PACKAGE = ROOT / "centerdet"
