@@ -263,6 +263,14 @@ def test_augmented_images_agree_with_their_moved_boxes(config):
     assert moved >= 8
 
 
+@pytest.mark.parametrize(("fill", "wanted"), [(None, None), (0.0, 0.0), (0.7, 0.7)])
+def test_what_a_rotation_leaves_empty_is_filled(fill, wanted):
+    image = draw_box(RotatedBox(64, 48, 0, 30, 40))
+    turned, _ = Augmentation(AugmentationConfig(rotation=45.0, fill=fill))(image, None, np.random.default_rng(1))
+    assert turned[0, 0] == pytest.approx(image.mean() if wanted is None else wanted, abs=1e-3)
+    assert turned[0, 0] != pytest.approx(image[0, 0], abs=0.01)
+
+
 def test_photometric_changes_leave_the_box_alone():
     config = AugmentationConfig(brightness=0.2, contrast=0.2, gamma=(0.8, 1.2), noise=0.1, blur=1.0)
     box = RotatedBox(60, 48, 0.3, 24, 40)
