@@ -93,3 +93,13 @@ def parse_measurement(
 def write_json(path: Path, facts: Any) -> None:
     """Writes a JSON file for people and programs to read."""
     write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
+
+
+def add_command(commands: argparse._SubParsersAction, name: str, summary: str, details: str) -> argparse.ArgumentParser:
+    """Adds a subcommand's parser: a summary in one line for the list of commands, details for its own ``--help``."""
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{details}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )

@@ -58,7 +58,8 @@ def export_onnx(detector: Detector, path: str | Path, *, image_size: tuple[int, 
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         file.write_bytes(content)
-        check_parity(detector, OnnxDetector(file), _scenes(image_size))
+        low, high = detector.intensity or (0.0, 1.0)
+        check_parity(detector, OnnxDetector(file), [low + image * (high - low) for image in _scenes(image_size)])
     write_atomically(path, content)
 
 

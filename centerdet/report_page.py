@@ -19,7 +19,7 @@ from centerdet.calibration import calibration_error, reliability
 from centerdet.finder import Finder
 from centerdet.images import to_unit_range
 from centerdet.report import RIGHT, Outcomes, Report, summarise
-from centerdet.viz import draw_detection
+from centerdet.viz import draw_tile
 
 LabelledImage = tuple[NDArray, RotatedBox | None]
 _GALLERY = 12  # pictures in each gallery
@@ -39,7 +39,7 @@ figcaption { font-size: .85rem; color: #444; }
 @media print {
   body { max-width: none; font-size: 11pt; padding: 0; }
   section { break-inside: avoid; }
-  .curves { grid-template-columns: 1fr 1fr; max-width: 70%; }
+  .curves { grid-template-columns: 1fr 1fr; max-width: 60%; }
   .pictures { grid-template-columns: repeat(4, 1fr); gap: .4rem; }
 }
 """
@@ -120,11 +120,7 @@ def _picture(detector: Finder, image: NDArray, truth: RotatedBox | None, outcome
     if not np.isnan(box[0]):
         found = Detection(box=RotatedBox(*box.tolist()), score=float(outcomes.scores[index]), heading=outcomes.heading)
     grey, heatmap = to_unit_range(image, detector.intensity), detector.heatmap(image)
-    shrink = min(1.0, 2 * _TILE / max(grey.shape))
-    scale = max(1, _TILE // max(grey.shape))
-    picture = draw_detection(grey, found=found, truth=truth, heatmap=heatmap, scale=scale, heading=outcomes.heading)
-    if shrink < 1:
-        picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    picture = draw_tile(grey, _TILE, found=found, truth=truth, heatmap=heatmap, heading=outcomes.heading)
     data = base64.b64encode(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]).decode()
     caption = f"image {index + 1}: IoU {outcomes.iou[index]:.2f}, score {outcomes.scores[index]:.2f}"
     if truth is None or found is None:

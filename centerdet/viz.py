@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,45 @@ def draw_detection(
     return canvas
 
 
+def draw_tile(
+    image: NDArray,
+    side: int,
+    *,
+    found: Detection | None = None,
+    truth: RotatedBox | None = None,
+    heatmap: NDArray | None = None,
+    caption: str = "",
+    heading: bool = True,
+) -> NDArray[np.uint8]:
+    """As ``draw_detection``, enlarged by a whole factor, or shrunk, to a longer side of about ``side`` pixels."""
+    factor = side / max(image.shape)
+    if factor < 1:
+        image = _shrink(image, factor)
+        heatmap = None if heatmap is None else _shrink(heatmap, factor)
+        found = found and replace(found, box=_shrink_box(found.box, factor))
+        truth = truth and _shrink_box(truth, factor)
+    return draw_detection(
+        image,
+        found=found,
+        truth=truth,
+        heatmap=heatmap,
+        scale=max(1, int(factor)),
+        caption=caption,
+        heading=heading,
+    )
+
+
+def _shrink(picture: NDArray, factor: float) -> NDArray:
+    import cv2
+
+    return cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+
+
+def _shrink_box(box: RotatedBox, factor: float) -> RotatedBox:
+    x, y = ((value + 0.5) * factor - 0.5 for value in (box.x, box.y))
+    return RotatedBox(x=x, y=y, yaw=box.yaw, width=box.width * factor, height=box.height * factor)
+
+
 def overlay_heatmap(image: NDArray, heatmap: NDArray | None) -> NDArray[np.uint8]:
     """An image in grey, tinted red where the heatmap is high: two ``(H, W)`` -> RGB ``(H, W, 3)``."""
     image = np.asarray(image)
@@ -92,11 +132,12 @@ def _write(canvas: NDArray[np.uint8], text: str, corner: NDArray, color: tuple[i
     import cv2
 
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.5
-    (width, height), _ = cv2.getTextSize(text, font, size, 2)
+    (width, height), _ = cv2.getTextSize(text, font, size, 1)
     x = int(min(max(corner[0], 2), canvas.shape[1] - width - 2))
     y = int(min(max(corner[1] + height, height + 2), canvas.shape[0] - 4))
-    for ink, thickness in (((0, 0, 0), 3), (color, 1)):  # dark edges keep it readable on noise
-        cv2.putText(canvas, text, (x, y), font, size, ink, thickness, cv2.LINE_AA)
+    around = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]  # dark edges keep it readable on noise
+    for ink, (right, down) in [*(((0, 0, 0), step) for step in around), (color, (0, 0))]:
+        cv2.putText(canvas, text, (x + right, y + down), font, size, ink, 1, cv2.LINE_AA)
 
 
 def contact_sheet(tiles: Sequence[NDArray[np.uint8]], *, columns: int | None = None, gap: int = 4) -> NDArray[np.uint8]:

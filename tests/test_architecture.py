@@ -52,11 +52,12 @@ ALLOWED = {
     "config": {
         *("codec", "data.augment", "losses", "network", "run", "scene_batches", "scenes", "strict_yaml"),
     },
-    "data.labels": {"box", "files"},
+    "data.corners": {"box"},
+    "data.labels": {"box", "data.corners", "files"},
     "data.image_files": {"images"},
     "data.dataset": {"box", "data.image_files", "data.labels", "strict_yaml"},
     "data.check": {"data.dataset", "data.image_files", "images", "viz"},
-    "data.augment": {"box", "data.labels"},
+    "data.augment": {"box", "data.corners"},
     "data.batches": {"box", "data.augment", "images", "maps"},
     "data.predict": {"box", "data.image_files", "finder"},
     "data.answer_files": {"box", "data.image_files", "data.labels", "files", "finder", "viz"},
@@ -64,10 +65,11 @@ ALLOWED = {
         *("box", "codec", "config", "data.augment", "data.batches", "data.dataset", "detector", "losses", "metrics"),
         *("network", "report", "training"),
     },
-    "cli": {
-        *("centerdet", "command", "config", "data.answer_files", "data.check", "data.dataset", "data.learn"),
+    "data.commands": {
+        *("centerdet", "command", "config", "data", "data.answer_files", "data.check", "data.dataset", "data.learn"),
         *("data.predict", "export", "files", "finder", "metrics", "report", "report_page"),
     },  # "centerdet": the public names
+    "cli": {"centerdet", "command", "data.commands", "export"},
     "__main__": {"cli"},
 }
 PACKAGE = ROOT / "centerdet"

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import shutil
+import textwrap
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ import main as main_script
 from centerdet.box import yaw_error
 from centerdet.cli import main
 from centerdet.data import predict
+from centerdet.data.dataset import read_data_config
 from centerdet.data.image_files import read_image
 from centerdet.data.labels import read_text
 from examples import darts
@@ -231,3 +233,13 @@ def test_the_examples_box_is_where_its_dart_is():
             x, y = np.round([box.x + along * sin, box.y + along * cos]).astype(int)
             inside = (x >= 0) & (x < darts.WIDTH) & (y >= 0) & (y < darts.HEIGHT)
             assert abs(image[y[inside], x[inside]].mean() - 0.35) > 0.07
+
+
+@pytest.mark.parametrize("command", ["check", "train", "evaluate"])
+def test_help_says_what_a_data_set_is(command, capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    example = re.search(r"\n\n(    format: .*?)\n\n", text, re.DOTALL).group(1)
+    (tmp_path / "data.yaml").write_text(textwrap.dedent(example))
+    assert read_data_config(tmp_path / "data.yaml").intensity == (0, 4095)

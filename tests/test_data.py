@@ -205,6 +205,29 @@ def test_check_lists_every_fault_in_one_run(tmp_path):
     assert sheet.shape[2] == 3
 
 
+def test_check_looks_at_images_whose_labels_are_at_fault(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    write_dataset(tmp_path, "csv", boxes=BOXES[:1], split="test")
+    images, labels = tmp_path / "train" / "images", tmp_path / "train" / "labels.csv"
+    (images / "003.png").write_bytes(b"broken")
+    rows = labels.read_text().splitlines()
+    labels.write_text("\n".join([rows[0], "000.png,60,40,0.3,a,40", *rows[2:4]]))
+    faults, _ = check_dataset(path)
+    assert len(faults) == 4
+    for fault, expected in zip(
+        faults, ["line 2: 'a'", "003.png: it has no row", "same image", "cannot read"], strict=True
+    ):
+        assert expected in fault
+
+
+@pytest.mark.parametrize("format", ["csv", "yolo"])
+def test_a_fault_is_told_once(tmp_path, format):
+    path = write_dataset(tmp_path, format)
+    (tmp_path / "train" / "images" / "001.png").write_bytes(b"broken")
+    (fault,) = check_dataset(path)[0]
+    assert "cannot read" in fault
+
+
 def test_a_clean_dataset_has_no_fault(tmp_path):
     assert check_dataset(write_dataset(tmp_path, "dota"))[0] == []
 
@@ -238,6 +261,14 @@ def test_augmented_images_agree_with_their_moved_boxes(config):
         assert overlap > 0.88  # edges are blurred by interpolation, on wedges that are wider at the tail
         moved += there != box
     assert moved >= 8
+
+
+@pytest.mark.parametrize(("fill", "wanted"), [(None, None), (0.0, 0.0), (0.7, 0.7)])
+def test_what_a_rotation_leaves_empty_is_filled(fill, wanted):
+    image = draw_box(RotatedBox(64, 48, 0, 30, 40))
+    turned, _ = Augmentation(AugmentationConfig(rotation=45.0, fill=fill))(image, None, np.random.default_rng(1))
+    assert turned[0, 0] == pytest.approx(image.mean() if wanted is None else wanted, abs=1e-3)
+    assert turned[0, 0] != pytest.approx(image[0, 0], abs=0.01)
 
 
 def test_photometric_changes_leave_the_box_alone():

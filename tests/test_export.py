@@ -88,10 +88,12 @@ def test_the_threshold_is_the_detectors_and_can_be_changed(detector, model):
 def test_other_shapes_strides_and_inputs_work_too(tmp_path):
     detector = make_detector(seed=1, stride=2, noise_level=None)
     detector.threshold = 0.05
+    detector.intensity = (100.0, 4095.0)
     export_onnx(detector, tmp_path / "model.onnx", image_size=(90, 131))
     model = OnnxDetector(str(tmp_path / "model.onnx"))
     assert (model.image_size, detector.threshold) == ((90, 131), 0.05)
-    images = scenes(3, (90, 131))
+    assert model.intensity == (100, 4095)
+    images = [100 + 3995 * image for image in scenes(3, (90, 131))]
     assert_same_boxes(model.detect_batch(images, batch_size=2), detector.detect_batch(images))
     np.testing.assert_allclose(model.heatmap(images[0]), detector.heatmap(images[0]), atol=1e-4)
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from centerdet import RotatedBox
 from centerdet.box import yaw_error
-from centerdet.data.labels import box_from_corners, read_csv, read_text, text_line, write_csv
+from centerdet.data.corners import box_from_corners
+from centerdet.data.labels import read_csv, read_text, text_line, write_csv
 
 SIZE = (320, 200)  # width, height
 
@@ -133,7 +134,8 @@ def test_all_faults_of_a_csv_file_are_found(tmp_path):
     rows = ["a.png,1,2,0,4,5", "b.png,1,2", "c.png,1,2,0,4,", "d.png,1,2,x,4,5", "e.png,1,2,0,0,5", ",1,2,0,4,5", ""]
     path.write_text("image,x,y,yaw,width,height\n" + "\n".join(rows) + "\na.png,9,2,0,4,5\n")
     labels, faults = read_csv(path)
-    assert [label.box.x for label in labels["a.png"]] == [1, 9]
+    assert [label.box.x for label in labels.pop("a.png")] == [1, 9]
+    assert labels == dict.fromkeys(["b.png", "c.png", "d.png", "e.png"])  # known, but not to be used
     wanted = ["wanted 6 columns, got 3", "height missing", "'x' is not a number", "above 0 px", "no image name"]
     for number, (fault, message) in enumerate(zip(faults, wanted, strict=True), start=3):
         assert fault.startswith(f"{path}, line {number}: ")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centerdet.box import RotatedBox
-from centerdet.data.labels import box_from_corners
+from centerdet.data.corners import box_from_corners
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

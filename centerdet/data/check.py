@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from centerdet.data.dataset import SPLITS, DataConfig, Item, read_data_config, read_split
-from centerdet.data.image_files import read_image, show
-from centerdet.viz import contact_sheet, draw_detection
+from centerdet.data.image_files import find_images, read_image, show
+from centerdet.viz import contact_sheet, draw_tile
+
+_TILE = 300  # px: about the longer side of a picture on the sheet
 
 
 def check_dataset(
@@ -38,6 +40,7 @@ def check_dataset(
         raise ValueError(f"{path} has no split; add a line 'train: {{images: ..., labels: ...}}'")
     faults: list[str] = []
     items: list[tuple[str, Item]] = []
+    others: list[tuple[str, Item]] = []  # images whose labels have faults
     for name in names:
         try:
             found, wrong = read_split(config, name, root)
@@ -46,29 +49,24 @@ def check_dataset(
             continue
         items += [(name, item) for item in found]
         faults += wrong
+        labelled = {item.path for item in found}
+        paths = find_images(root / getattr(config, name).images)
+        others += [(name, Item(path, None)) for path in paths if path not in labelled]
     pictures = []
     drawn = set(np.linspace(0, len(items) - 1, min(tiles, len(items))).astype(int).tolist()) if items else set()
     seen: dict[str, tuple[str, Path]] = {}
-    for number, (name, item) in enumerate(tqdm(items, unit="image", disable=None if progress else True)):
+    for number, (name, item) in enumerate(tqdm(items + others, unit="image", disable=None if progress else True)):
         fault, image = _check_image(item, config)
         faults += [fault] if fault else []
         if image is None:
             continue
         if number in drawn:
             caption = f"{name}: {item.path.name}{'' if item.box else ', no object'}"
-            pictures.append(
-                draw_detection(
-                    image,
-                    truth=item.box,
-                    scale=max(1, 300 // max(image.shape)),
-                    caption=caption,
-                    heading=config.heading,
-                )
-            )
+            pictures.append(draw_tile(image, _TILE, truth=item.box, caption=caption, heading=config.heading))
         first = seen.setdefault(f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}", (name, item.path))
         if first[0] != name:
             faults.append(f"{item.path}: the same image is in the split {first[0]}, as {first[1]}; remove one of them")
-    return faults, contact_sheet(pictures) if pictures else None
+    return list(dict.fromkeys(faults)), contact_sheet(pictures) if pictures else None
 
 
 def _check_image(item: Item, config: DataConfig) -> tuple[str | None, NDArray | None]:

@@ -1,17 +1,4 @@
-"""A data set: a YAML file that says where images and labels are, and the labelled images of its splits.
-
-::
-
-    format: yolo                  # csv, yolo or dota, see ``labels``
-    train: {images: images/train, labels: labels/train}
-    validation: {images: images/val, labels: labels/val}
-    test: {images: images/test, labels: labels/test}
-    heading: true                 # the order of the corners, or the yaw, says where the nose is
-    several: error                # or largest: keep the largest of several objects
-    intensity: [0, 4095]          # pixel values that become 0 and 1; left out: the full scale of the files' type
-
-Paths start from the file's own folder. ``labels`` is the CSV file, or the folder of the text files.
-"""
+"""A data set: the labelled images of the splits that a YAML file names; ``centerdet.data`` says what is in the file."""
 
 from __future__ import annotations
 
@@ -165,7 +152,8 @@ def _match(
         for name, path in names.items()
         if name not in by_name
     ]
-    return {path: by_name[name] for name, path in names.items() if name in by_name}, faults
+    usable = {path: by_name.get(name) for name, path in names.items()}
+    return {path: objects for path, objects in usable.items() if objects is not None}, faults
 
 
 def _read_texts(

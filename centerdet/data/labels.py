@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from centerdet.box import RotatedBox
+from centerdet.data.corners import box_from_corners
 from centerdet.files import write_atomically
 
 LabelFormat = Literal["csv", "yolo", "dota"]
 COLUMNS = ("image", "x", "y", "yaw", "width", "height")
-_SKEW = 0.1  # a quadrilateral whose opposite sides differ by more than this fraction is no rectangle
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,44 +45,7 @@ class Label:
     place: str
 
 
-def box_from_corners(corners: ArrayLike, *, heading: bool = True) -> RotatedBox:
-    """The rectangle through four corners ``(4, 2)``, nose-left, nose-right, tail-right, tail-left.
-
-    Either sense of rotation will do, as will small departures from a rectangle: opposite sides are averaged.
-
-    Args:
-        corners: x and y in pixels.
-        heading: Whether the order says where the nose is.
-
-    Raises:
-        ValueError: If they are not finite, or not the corners of a rectangle in order.
-    """
-    points = np.asarray(corners, dtype=np.float64)
-    if points.shape != (4, 2) or not np.isfinite(points).all():
-        raise ValueError(f"a box needs four corners of two finite numbers, got {points.tolist()}")
-    nose_left, nose_right, tail_right, tail_left = points
-    across = ((nose_right - nose_left) + (tail_right - tail_left)) / 2
-    along = ((nose_left - tail_left) + (nose_right - tail_right)) / 2
-    width, height = math.hypot(*across), math.hypot(*along)
-    skew = np.abs(nose_right - nose_left - (tail_right - tail_left)).max()
-    lean = abs(across @ along) / max(width * height, 1e-9)
-    if min(width, height) <= 0 or skew > _SKEW * 2 * max(width, height) or lean > _SKEW * 2:
-        raise ValueError(f"the corners {points.round(2).tolist()} are not those of a rectangle, one after the other")
-    if not heading and width > height:
-        width, height, along = height, width, across
-    yaw = math.atan2(*along)
-    if not heading:
-        yaw = _axis(yaw)
-    x, y = points.mean(axis=0).tolist()
-    return RotatedBox(x=x, y=y, yaw=yaw, width=width, height=height)
-
-
-def _axis(yaw: float) -> float:
-    """A yaw that is known up to half a turn, in (-pi/2, pi/2]."""
-    return math.pi / 2 - (math.pi / 2 - yaw) % math.pi
-
-
-def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label]], list[str]]:
+def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label] | None], list[str]]:
     """Reads a CSV file.
 
     Args:
@@ -90,8 +53,8 @@ def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label]
         heading: Whether the yaws tell nose from tail.
 
     Returns:
-        The objects of each image that is named, by its name, and the faults that were found, all of them; the lines
-        with faults are left out.
+        The objects of each image that is named, by its name, ``None`` where a line of it has a fault; and the faults,
+        all of them.
 
     Raises:
         ValueError: If the file cannot be read or its header is another.
@@ -104,7 +67,7 @@ def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label]
     header = [name.strip() for name in rows[0]] if rows else []
     if sorted(header) != sorted(COLUMNS):
         raise ValueError(f"{path} must begin with the line {','.join(COLUMNS)}, got {','.join(header)!r}")
-    labels: dict[str, list[Label]] = {}
+    labels: dict[str, list[Label] | None] = {}
     faults = []
     for number, row in enumerate(rows[1:], start=2):
         place = f"{path}, line {number}"
@@ -113,11 +76,13 @@ def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label]
         try:
             image, values = _csv_row(header, row)
             found = labels.setdefault(image, [])
-            if values:
+            if values and found is not None:
                 box = RotatedBox(**values)
                 found.append(Label(box if heading else box_from_corners(box.corners(), heading=False), place))
         except ValueError as error:
             faults.append(f"{place}: {error}")
+            labels[dict(zip(header, row, strict=False)).get("image", "").strip()] = None
+    labels.pop("", None)
     return labels, faults
 
 
