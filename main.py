@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
-from functools import partial
-from types import SimpleNamespace
+from collections.abc import Iterator
+from pathlib import Path
 
 from numpy.typing import NDArray
 
 import centerdet
 from centerdet.breakdown import breakdown
 from centerdet.command import fail_cleanly, parse_measurement, pick_device, write_json
-from centerdet.metrics import collect
+from centerdet.files import check_folder, write_atomically
+from centerdet.metrics import collect_all
 from centerdet.report import summarise
-from centerdet.scenes import Scene, draw_official
+from centerdet.report_page import render_page
+from centerdet.scenes import draw_official
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -27,6 +28,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threshold", type=float, help="default: the one stored with the weights")
     parser.add_argument("--refine", action="store_true", help="take a second look at each detection (slower)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page with pictures (HTML) there")
     parser.add_argument("--breakdown", action="store_true", help="also print what the errors are, and where")
     return parse_measurement(parser, arguments, samples=10_000, seed=20_261_123)
 
@@ -35,22 +37,30 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Scores as the command line says."""
     options = parse_arguments(arguments)
+    if options.report:
+        check_folder(options.report)
     detector = centerdet.load(options.weights, threshold=options.threshold, device=pick_device(options.device))
     lines: list[NDArray] = []
-    scenes = _remember(lines, draw_official(options.seed, options.samples))
-    looks = SimpleNamespace(detect_batch=partial(detector.detect_batch, refine=options.refine))
-    outcomes = collect(looks, scenes, count=options.samples, progress=True)
+    if options.refine:
+        detector = detector.refined()
+        detector.threshold = detector.threshold if options.threshold is None else options.threshold
+    everything = collect_all(detector, _draw(options, lines), count=options.samples, progress=True)
+    outcomes = everything.above(detector.threshold)
     report = summarise(outcomes)
     print(report)
     if options.breakdown:
         print(f"\n{breakdown(outcomes, lines)}")
+    if options.report:
+        title = f"{options.samples} default scenes, seed {options.seed}"
+        page = render_page(detector, everything, _draw(options, []), title=title, lines=lines)
+        write_atomically(options.report, page.encode())
     if options.json:
         write_json(options.json, {"seed": options.seed, "threshold": detector.threshold, **report.to_dict()})
 
 
-def _remember(lines: list[NDArray], scenes: Iterable[Scene]) -> Iterator[tuple[NDArray, centerdet.RotatedBox | None]]:
+def _draw(options: argparse.Namespace, lines: list[NDArray]) -> Iterator[tuple[NDArray, centerdet.RotatedBox | None]]:
     """Images and boxes; where the lines ran is noted on the way."""
-    for scene in scenes:
+    for scene in draw_official(options.seed, options.samples):
         lines.append(scene.lines)
         yield scene.image, scene.box
 

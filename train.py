@@ -1,5 +1,6 @@
 """Trains the detector on the task's scenes: ``python train.py`` reproduces the shipped weights.
 
+``torchrun --nproc-per-node N train.py`` trains the same with N processes, each with its share of every batch.
 The run's folder holds the best and the last detector, a checkpoint, ``metrics.jsonl`` and TensorBoard curves.
 """
 
@@ -12,8 +13,9 @@ from pathlib import Path
 import torch
 
 import centerdet
-from centerdet.command import fail_cleanly, pick_device
-from centerdet.config import read_config
+from centerdet import processes
+from centerdet.command import fail_cleanly, pick_device, set_threads
+from centerdet.config import Config, read_config
 from centerdet.scene_batches import SceneBatches
 
 DEFAULT = Path(__file__).parent / "configs" / "default.yaml"
@@ -37,13 +39,21 @@ def main(arguments: list[str] | None = None) -> None:
     config = read_config(options.config)
     directory = options.out or Path("runs") / options.config.stem
     device = pick_device(options.device)
-    if options.threads is not None:
-        if options.threads < 1:
-            raise ValueError(f"--threads must be at least 1, got {options.threads}")
-        torch.set_num_threads(options.threads)
+    set_threads(options.threads)
+    with processes.joined(device) as device:
+        first = processes.is_first()
+        train(config, directory, device, resume=options.resume)
+    if first:
+        calibrate(config, directory, device)
+
+
+def train(config: Config, directory: Path, device: torch.device, *, resume: bool) -> None:
+    """Makes all that a config describes, and trains."""
     torch.manual_seed(config.training.seed)
     network = centerdet.CenterNet(config.network)
-    print(f"{sum(p.numel() for p in network.parameters()):,} parameters; training on {device}; run in {directory}")
+    if processes.is_first():
+        size = f"{sum(p.numel() for p in network.parameters()):,} parameters"
+        print(f"{size}; training on {device}, processes: {processes.count()}; run in {directory}")
     scenes = centerdet.Scenes(config.validation.seed, config=config.scenes)
     centerdet.fit(
         network,
@@ -60,18 +70,33 @@ def main(arguments: list[str] | None = None) -> None:
         config=config.training,
         directory=directory,
         device=device,
-        resume=options.resume,
+        resume=resume,
         settings=config.to_dict(),
     )
+
+
+def calibrate(config: Config, directory: Path, device: torch.device) -> None:
+    """Calibrates the best weights on scenes that come after those of the validation."""
     best = directory / "best.safetensors"
     detector = centerdet.load(best, device=device)
     unseen = centerdet.Scenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
     report = centerdet.calibrate(detector, unseen, count=config.validation.calibration_scenes, progress=True)
     detector.report["calibration"] = report.to_dict()
-    if config.scenes.noise_level < 1:  # above it, every pixel may be background, and there is nothing to refine by
-        detector.scene = centerdet.SceneFacts(noise_level=config.scenes.noise_level, lines=config.scenes.no_lines)
     detector.save(best)
     print(f"{best}, calibrated on {report.samples} further validation scenes:\n{report}")
+    if config.scenes.noise_level == 1:
+        return  # any pixel may be background: there is nothing to refine by
+    scene = centerdet.SceneFacts(noise_level=config.scenes.noise_level, lines=config.scenes.no_lines)
+    detector.refinement = centerdet.Refinement(scene=scene)
+    refined = detector.refined()
+    unseen = centerdet.Scenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
+    report = centerdet.calibrate(refined, unseen, count=config.validation.calibration_scenes, progress=True)
+    detector.refinement = centerdet.Refinement(
+        scene=scene, threshold=refined.threshold, calibration=refined.calibration
+    )
+    detector.report["refinement"] = report.to_dict()
+    detector.save(best)
+    print(f"the same, refined:\n{report}")
 
 
 if __name__ == "__main__":

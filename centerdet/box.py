@@ -20,7 +20,6 @@ import math
 from dataclasses import astuple, dataclass
 
 import numpy as np
-import shapely
 from numpy.typing import ArrayLike, NDArray
 
 # Corners of the unit box in its own frame (u, v): nose-left, nose-right, tail-right, tail-left.
@@ -84,10 +83,12 @@ class Detection:
     Attributes:
         box: Where it is.
         score: Confidence in [0, 1]: the chance that the box is right (IoU > 0.7), if the detector is calibrated.
+        heading: Whether the yaw tells nose from tail; if not, it is an axis, in (-pi/2, pi/2].
     """
 
     box: RotatedBox
     score: float
+    heading: bool = True
 
 
 def box_to_image(boxes: ArrayLike, points: ArrayLike) -> NDArray[np.float64]:
@@ -105,6 +106,8 @@ def box_corners(boxes: ArrayLike) -> NDArray[np.float64]:
 
 def box_iou(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     """Intersection over union of box pairs: two ``(N, 5)`` -> ``(N,)`` in [0, 1]; 0 where both areas are 0."""
+    import shapely  # here, since finding boxes needs none of it: an exported model runs without
+
     one, other = (shapely.polygons(box_corners(boxes)) for boxes in (first, second))
     intersection = shapely.area(shapely.intersection(one, other))
     union = shapely.area(one) + shapely.area(other) - intersection

@@ -64,14 +64,16 @@ def crossings(truth: NDArray[np.float64], lines: Sequence[NDArray]) -> NDArray[n
     return count
 
 
-def breakdown(outcomes: Outcomes, lines: Sequence[NDArray], *, image_size: int = 200) -> str:
-    """Two tables as text: the wrong samples by cause, and the ships by circumstance.
+def breakdown(outcomes: Outcomes, lines: Sequence[NDArray] | None = None, *, image_size: int = 200) -> str:
+    """Tables as text: the wrong samples by cause; and, of the task's scenes, the ships by circumstance.
 
     Args:
-        outcomes: Of a detector on the task's scenes.
-        lines: As in ``crossings``.
+        outcomes: Of a detector.
+        lines: As in ``crossings``, on the task's scenes; ``None``: other images, which have no second table.
         image_size: Side of the images in pixels.
     """
+    if lines is None:
+        return _by_cause(outcomes)
     return f"{_by_cause(outcomes)}\n\n{_by_circumstance(outcomes, lines, image_size)}"
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from centerdet.maps import Prediction, Target
 
@@ -49,11 +50,12 @@ class Codec:
 
     Args:
         stride: Pixels per cell, the network's output stride.
+        heading: Whether the yaw tells nose from tail, as the network's; if not, yaws are axes in (-pi/2, pi/2].
         config: Settings of the maps.
     """
 
-    def __init__(self, *, stride: int = 4, config: CodecConfig | None = None) -> None:
-        self.stride, self.config = stride, config or CodecConfig()
+    def __init__(self, *, stride: int = 4, heading: bool = True, config: CodecConfig | None = None) -> None:
+        self.stride, self.heading, self.config = stride, heading, config or CodecConfig()
 
     def encode(self, boxes: Tensor, present: Tensor, image_size: tuple[int, int]) -> Target:
         """Draws the maps that a perfect network would give.
@@ -81,7 +83,7 @@ class Codec:
         mask = (grid_x == column) & (grid_y == row) & there  # (B, h, w)
         heatmap = torch.where(mask, 1.0, heatmap * there)
 
-        shape = heatmap.shape
+        shape, yaw = heatmap.shape, yaw * (1 if self.heading else 2)
         return Target(
             heatmap=heatmap[:, None],
             size=torch.stack([width.expand(shape), height.expand(shape)], 1) / self.config.size_unit,
@@ -118,7 +120,15 @@ class Codec:
         y = ((index // columns) * weight).sum(1) * stride + origin + offset_y * stride
         # A raw network can say anything; a box has extents above zero.
         width, height = (side.mul(self.config.size_unit).clamp(min=1.0) for side in (width, height))
-        return torch.stack([x, y, torch.atan2(sin, cos), width, height], 1), scores
+        return torch.stack([x, y, torch.atan2(sin, cos) / (1 if self.heading else 2), width, height], 1), scores
+
+    def heatmap(self, prediction: Prediction, image_size: tuple[int, int]) -> Tensor:
+        """The centre heatmap as probabilities ``(B, H, W)``, aligned with images of ``image_size`` (H, W) pixels."""
+        height, width = image_size
+        heatmap = prediction.center.float().sigmoid()  # (B, 1, h, w)
+        # With half-pixel centres, bilinear interpolation puts cell centres where ``decode`` says they are.
+        heatmap = interpolate(heatmap, scale_factor=float(self.stride), mode="bilinear", align_corners=False)
+        return heatmap[:, 0, :height, :width]
 
 
 def _cell_centers(count: int, stride: int, device: torch.device) -> Tensor:

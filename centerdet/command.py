@@ -8,11 +8,12 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from centerdet.files import check_folder, write_atomically
+
+if TYPE_CHECKING:
+    import torch
 
 
 def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
@@ -43,6 +44,8 @@ def pick_device(name: str | None) -> torch.device:
     Raises:
         ValueError: If there is no such device.
     """
+    import torch  # here, since a command's --help should not wait for it
+
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -50,6 +53,20 @@ def pick_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"cannot use device {name!r}: {str(error).splitlines()[0]}") from None
     return torch.device(name)
+
+
+def set_threads(count: int | None) -> None:
+    """Sets torch's CPU threads, if a number is given.
+
+    Raises:
+        ValueError: If it is below 1.
+    """
+    import torch
+
+    if count is not None:
+        if count < 1:
+            raise ValueError(f"--threads must be at least 1, got {count}")
+        torch.set_num_threads(count)
 
 
 def parse_measurement(
@@ -76,3 +93,13 @@ def parse_measurement(
 def write_json(path: Path, facts: Any) -> None:
     """Writes a JSON file for people and programs to read."""
     write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
+
+
+def add_command(commands: argparse._SubParsersAction, name: str, summary: str, details: str) -> argparse.ArgumentParser:
+    """Adds a subcommand's parser: a summary in one line for the list of commands, details for its own ``--help``."""
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{details}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )

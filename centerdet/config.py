@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from centerdet.codec import CodecConfig
+from centerdet.data.augment import AugmentationConfig
 from centerdet.losses import LossConfig
 from centerdet.network import NetworkConfig
 from centerdet.run import TrainingConfig
@@ -60,6 +62,46 @@ class Config:
         return TypeAdapter(Config).dump_python(self, mode="json")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesConfig:
+    """How to train on images of one's own; what the data set is, its own file says.
+
+    The defaults are the values of ``configs/images.yaml``. A section that is given is the whole section: what it leaves
+    out has the default of the section's own class.
+
+    Attributes:
+        network: As in ``Config``, for a start from scratch; ``noise_level`` is unknown unless it is given.
+        size_unit: Of the codec; ``None``: the geometric mean of the training boxes' extents sqrt(width * height).
+        loss: As in ``Config``.
+        training: As in ``Config``.
+        batch_size: Images in a batch.
+        window: Side in pixels of the square windows that training sees, at least 64; ``None``: half as long again as
+            the diagonals of nearly all training boxes, at least 96.
+        augmentation: What may happen to the images before.
+    """
+
+    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(noise_level=None))
+    size_unit: float | None = None
+    loss: LossConfig = field(default_factory=LossConfig)
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(steps=6000, learning_rate=4e-3))
+    batch_size: int = 16
+    window: int | None = None
+    augmentation: AugmentationConfig = field(
+        default_factory=lambda: AugmentationConfig(
+            flips=True, quarter_turns=True, rotation=20.0, scale=(0.9, 1.1), brightness=0.1, contrast=0.1
+        )
+    )
+
+    def __post_init__(self) -> None:
+        if self.size_unit is not None and not 0 < self.size_unit < math.inf:
+            raise ValueError(f"size_unit must be finite and above 0, got {self.size_unit}")
+
+
 def read_config(path: str | Path) -> Config:
     """Reads a config file, strictly; errors as in ``strict_yaml.read_yaml``."""
     return read_yaml(path, Config)
+
+
+def read_images_config(path: str | Path) -> ImagesConfig:
+    """Reads a config file for images of one's own, strictly; errors as in ``strict_yaml.read_yaml``."""
+    return read_yaml(path, ImagesConfig)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import numbers
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,24 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch.nn.functional import interpolate
+from torch import Tensor
 
-from centerdet.box import Detection, RotatedBox
+from centerdet.box import Detection
 from centerdet.calibration import Calibration
 from centerdet.codec import Codec, CodecConfig
-from centerdet.images import to_unit_range
+from centerdet.finder import Finder
 from centerdet.maps import Prediction
 from centerdet.network import CenterNet, NetworkConfig, fuse
-from centerdet.scene_facts import SceneFacts
+from centerdet.scene_facts import Refinement, SceneFacts
 from centerdet.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
-    from centerdet.refine import Refiner
+    from centerdet.refined_detector import RefinedDetector
 
 _SHIPPED = "centerdet.safetensors"
+CPU_PIXELS = 320_000  # in one go of the network: more of them, and their maps leave a CPU's cache
 
 
-class Detector:
+class Detector(Finder):
     """Finds at most one rotated object in a single-channel image.
 
     Args:
@@ -37,7 +37,8 @@ class Detector:
         codec: Made for the network's stride.
         threshold: Detections that score below it are not reported, in [0, 1].
         calibration: Turns the heatmap's peak into a score; ``None``: the score is the peak itself.
-        scene: What is known of the scenes, for refinement; stored with the weights. ``None``: nothing.
+        intensity: Pixel values that become 0 and 1, as ``images.to_unit_range`` takes them; ``None``: the type's scale.
+        refinement: How detections can be refined; ``None``: nothing is known of the scenes.
         report: What is known of the weights, any JSON object; stored with them.
 
     Raises:
@@ -51,41 +52,32 @@ class Detector:
         *,
         threshold: float = 0.3,
         calibration: Calibration | None = None,
-        scene: SceneFacts | None = None,
+        intensity: tuple[float, float] | None = None,
+        refinement: Refinement | None = None,
         report: dict[str, Any] | None = None,
     ) -> None:
         if codec.stride != network.config.stride:
             raise ValueError(f"codec stride must be the network's, {network.config.stride}, got {codec.stride}")
+        if codec.heading != network.config.heading:
+            raise ValueError(f"codec heading must be the network's, {network.config.heading}, got {codec.heading}")
+        super().__init__(threshold=threshold, intensity=intensity, heading=codec.heading, report=report)
         self.network = copy.deepcopy(network).eval().requires_grad_(False)  # as trained: what is saved
         self._fused = fuse(network).to(memory_format=torch.channels_last)  # what is run
         self.codec = codec
-        self.threshold = threshold
         self.calibration = calibration or Calibration()
-        self.scene = scene
-        self.report = report or {}
+        self.refinement = refinement
 
-    @property
-    def threshold(self) -> float:
-        """Detections that score below it are not reported."""
-        return self._threshold
+    def read(self, prediction: Prediction) -> tuple[Tensor, Tensor]:
+        """From maps to the most likely box of each image ``(B, 5)`` and its score ``(B,)``, however low."""
+        boxes, peaks = self.codec.decode(prediction)
+        return boxes, self.calibration(peaks)
 
-    @threshold.setter
-    def threshold(self, value: float) -> None:
-        if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-            raise ValueError(f"threshold must lie in [0, 1], got {value!r}")
-        self._threshold = float(value)
-
-    def __call__(self, image: ArrayLike) -> Detection | None:
-        """The same as ``detect``."""
-        return self.detect(image)
-
-    def detect(self, image: ArrayLike, *, refine: bool | Refiner = False) -> Detection | None:
-        """Finds the object in one image, or ``None``.
+    def detect(self, image: ArrayLike, *, refine: bool = False) -> Detection | None:
+        """As ``Finder.detect``.
 
         Args:
             image: ``(H, W)``, each side at least 64 px; uint8, uint16, or floats in [0, 1].
-            refine: Whether to take a second look by the laws of the scenes, see ``refine``; ``True``: those that are
-                stored with the weights.
+            refine: Whether to take a second look by the laws of the scenes, see ``refined``.
 
         Raises:
             ValueError: If the image is not such an array, or the laws of the scenes are not known.
@@ -93,50 +85,32 @@ class Detector:
         return self.detect_batch([image], refine=refine)[0]
 
     def detect_batch(
-        self, images: Sequence[ArrayLike], *, batch_size: int = 32, refine: bool | Refiner = False
+        self, images: Sequence[ArrayLike], *, batch_size: int = 32, refine: bool = False
     ) -> list[Detection | None]:
-        """Finds the object in each of many images, of one or of several sizes; as ``detect``, in the same order.
+        """As ``detect``, for many images, of one or of several sizes; in the same order.
 
         Raises:
             ValueError: As ``detect`` (the message names the image's index), or if batch_size < 1.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        refiner = self._refiner(refine)
-        arrays = [self._prepare(image, index) for index, image in enumerate(images)]
-        answers: list[Detection | None] = [None] * len(arrays)
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for index, array in enumerate(arrays):
-            by_shape.setdefault(array.shape, []).append(index)
-        for indices in by_shape.values():
-            for first in range(0, len(indices), batch_size):
-                chunk = indices[first : first + batch_size]
-                pictures = [arrays[index] for index in chunk]
-                boxes, scores = self._decode(np.stack(pictures))
-                guesses = [RotatedBox(*box) for box in boxes.tolist()]
-                found: list[Detection | None]
-                if refiner is None:
-                    found = [
-                        Detection(box=box, score=score) for box, score in zip(guesses, scores.tolist(), strict=True)
-                    ]
-                else:
-                    found = refiner.refine_batch(pictures, guesses, threads=torch.get_num_threads())
-                for index, one in zip(chunk, found, strict=True):
-                    answers[index] = one if one is not None and one.score >= self.threshold else None
-        return answers
+        if refine:
+            return self.refined().detect_batch(images, batch_size=batch_size)
+        return super().detect_batch(images, batch_size=batch_size)
 
-    def _refiner(self, refine: bool | Refiner) -> Refiner | None:
-        if refine is False:
-            return None
-        from centerdet.refine import Refiner  # here, since it needs numba
+    def refined(self) -> RefinedDetector:
+        """The same detector with a second look by the laws of the scenes, those that ``refinement`` names.
 
-        if refine is not True:
-            return refine
-        if self.scene is None:
+        Raises:
+            ValueError: If there are none.
+            ImportError: If numba is missing.
+        """
+        from centerdet.refined_detector import RefinedDetector  # here, since it needs numba
+
+        if self.refinement is None:
             raise ValueError(
-                "these weights do not say what is known of their scenes; give refine=Refiner(SceneFacts(...))"
+                "these weights do not say what is known of their scenes, which refining needs; "
+                "set detector.refinement = Refinement(scene=SceneFacts(...))"
             )
-        return Refiner(self.scene)
+        return RefinedDetector(self, self.refinement)
 
     @torch.inference_mode()
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
@@ -144,29 +118,22 @@ class Detector:
 
         It is interpolated between cells, for looking at, and not calibrated: a detection's score tells more.
         """
-        array = to_unit_range(image)
-        heatmap = self._predict(array[None]).center.sigmoid()
-        # With half-pixel centres, bilinear interpolation puts cell centres where the codec says they are.
-        heatmap = interpolate(heatmap, scale_factor=float(self.codec.stride), mode="bilinear", align_corners=False)
-        return heatmap[0, 0, : array.shape[0], : array.shape[1]].cpu().numpy()
+        array = self._prepare(image)
+        return self.codec.heatmap(self._predict(array[None]), array.shape)[0].cpu().numpy()
 
     @torch.inference_mode()
-    def _decode(self, images: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
-        """``(B, H, W)`` -> boxes ``(B, 5)`` and scores ``(B,)`` on the CPU."""
-        boxes, peaks = self.codec.decode(self._predict(images))
-        return boxes.cpu(), self.calibration(peaks).cpu()
+    def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        count = len(images) if self._device.type != "cpu" else max(1, CPU_PIXELS // images[0].size)
+        parts = [self.read(self._predict(images[first : first + count])) for first in range(0, len(images), count)]
+        boxes, scores = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+        return boxes, scores
 
     def _predict(self, images: NDArray[np.float32]) -> Prediction:
-        device = next(self._fused.parameters()).device
-        tensor = torch.from_numpy(images)[:, None].to(device, memory_format=torch.channels_last)
-        return self._fused(tensor)
+        return self._fused(torch.from_numpy(images)[:, None].to(self._device))
 
-    @staticmethod
-    def _prepare(image: ArrayLike, index: int) -> NDArray[np.float32]:
-        try:
-            return to_unit_range(image)
-        except ValueError as error:
-            raise ValueError(f"image {index}: {error}") from None
+    @property
+    def _device(self) -> torch.device:
+        return next(self._fused.parameters()).device
 
     def to(self, device: torch.device | str) -> Detector:
         """Moves the detector to a torch device, and returns it.
@@ -188,7 +155,8 @@ class Detector:
             "codec": asdict(self.codec.config),
             "threshold": self.threshold,
             "calibration": asdict(self.calibration),
-            "scene": self.scene and asdict(self.scene),
+            "intensity": self.intensity,
+            "refinement": self.refinement and asdict(self.refinement),
             "report": self.report,
         }
         write_weights(path, self.network.state_dict(), facts)
@@ -203,13 +171,19 @@ class Detector:
         try:
             tensors, facts = read_weights(path)
             network = cls._build_network(tensors, facts)
-            codec = Codec(stride=network.config.stride, config=CodecConfig(**_tuples(facts["codec"])))
+            codec = codec_for(network, CodecConfig(**_tuples(facts["codec"])))
             if not isinstance(codec.config.window, int) or not isinstance(facts["report"], dict):
                 raise ValueError("the codec's window must be a whole number, the report an object")
             calibration = Calibration(**facts["calibration"])
-            threshold, report = facts["threshold"], facts["report"]
-            scene = SceneFacts(**_tuples(facts["scene"])) if facts.get("scene") else None
-            detector = cls(network, codec, threshold=threshold, calibration=calibration, scene=scene, report=report)
+            detector = cls(
+                network,
+                codec,
+                threshold=facts["threshold"],
+                calibration=calibration,
+                intensity=tuple(facts["intensity"]) if facts.get("intensity") else None,
+                refinement=_refinement(facts.get("refinement")),
+                report=facts["report"],
+            )
         except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"cannot load weights {path}: {reason}") from None
@@ -225,6 +199,18 @@ class Detector:
                 raise ValueError(f"{name} holds NaN or infinity")
         network.load_state_dict(tensors)
         return network
+
+
+def codec_for(network: CenterNet, config: CodecConfig | None = None) -> Codec:
+    """The codec of a network's stride and heading."""
+    return Codec(stride=network.config.stride, heading=network.config.heading, config=config)
+
+
+def _refinement(facts: dict[str, Any] | None) -> Refinement | None:
+    if facts is None:
+        return None
+    scene, calibration = SceneFacts(**_tuples(facts["scene"])), Calibration(**facts["calibration"])
+    return Refinement(scene=scene, threshold=facts["threshold"], calibration=calibration)
 
 
 def _tuples(values: Any) -> Any:

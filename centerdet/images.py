@@ -5,16 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from centerdet.maps import MIN_SIDE
-
+MIN_SIDE = 64  # px: the smallest side of an image that the library works on
+PIXEL_RULE = "uint8 / 255, uint16 / 65535, floats in [0, 1] as they are; no resizing, no normalisation"
 _FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
-def to_unit_range(image: ArrayLike) -> NDArray[np.float32]:
-    """Checks a single-channel image and scales it: uint8 / 255, uint16 / 65535, floats are taken as they are.
+def to_unit_range(image: ArrayLike, intensity: tuple[float, float] | None = None) -> NDArray[np.float32]:
+    """Checks a single-channel image and scales it.
+
+    Without ``intensity``: uint8 / 255, uint16 / 65535, floats in [0, 1] as they are. With ``intensity = (low, high)``:
+    ``(image - low) / (high - low)``, cut to [0, 1], whatever the type.
 
     Args:
-        image: ``(H, W)``, each side at least 64 px; uint8, uint16, or floats in [0, 1].
+        image: ``(H, W)``, each side at least 64 px; uint8, uint16 or floats.
+        intensity: Pixel values that become 0 and 1.
 
     Returns:
         A new array ``(H, W)``, float32 in [0, 1].
@@ -35,12 +39,18 @@ def to_unit_range(image: ArrayLike) -> NDArray[np.float32]:
         raise ValueError(f"an image must be at least {MIN_SIDE} px a side, got {array.shape}; pad it")
     dtype = array.dtype.newbyteorder("=")
     if dtype in _FULL_SCALE:
-        return (array / np.float32(_FULL_SCALE[dtype])).astype(np.float32)
+        low, high = intensity or (0.0, _FULL_SCALE[dtype])
+        return ((array - np.float32(low)) / np.float32(high - low)).clip(0, 1).astype(np.float32)
     if dtype.kind != "f":
         raise ValueError(f"an image must be uint8, uint16 or floating point, got {array.dtype}; convert it")
     if not np.isfinite(array).all():
         raise ValueError("an image must have finite pixels, got NaN or infinity; replace them, for example by 0")
+    if intensity is not None:
+        return ((array - intensity[0]) / (intensity[1] - intensity[0])).clip(0, 1).astype(np.float32)
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
-        raise ValueError(f"floating-point pixels must lie in [0, 1], got {low:g} to {high:g}; rescale them")
+        raise ValueError(
+            f"floating-point pixels must lie in [0, 1], got {low:g} to {high:g}; rescale them, "
+            "or say which values are 0 and 1 (intensity)"
+        )
     return array.astype(np.float32)

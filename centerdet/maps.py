@@ -10,8 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-MIN_SIDE = 64  # px: the smallest side of an image that the library works on
-
 
 class Batch(NamedTuple):
     """Images and their labels, what a source of training data yields.

@@ -19,6 +19,7 @@ from centerdet.report import RIGHT, Outcomes, Report, choose_threshold, summaris
 _NO_BOX = np.full(5, np.nan)
 
 Label = RotatedBox | None | ArrayLike
+LabelledImages = Sequence[tuple[NDArray, RotatedBox | None]]
 
 
 class Tunable(Protocol):
@@ -89,7 +90,7 @@ def collect(
     """Runs a detector over labelled images; arguments as in ``evaluate``."""
     detect: Callable[[Sequence[NDArray]], Sequence[Any]]
     detect = getattr(detector, "detect_batch", None) or (lambda images: [detector(image) for image in images])
-    scores, found, truth, seconds = [], [], [], 0.0
+    scores, found, truth, seconds, heading = [], [], [], 0.0, True
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     total = count if count is not None or not hasattr(scenes, "__len__") else len(scenes)
@@ -103,6 +104,7 @@ def collect(
                 raise ValueError(f"detect_batch must answer each of {len(chunk)} images, got {len(answers)} answers")
             for answer, (_, label) in zip(answers, chunk, strict=True):
                 score, box = (answer.score, answer.box) if isinstance(answer, Detection) else (1.0, answer)
+                heading &= answer.heading if isinstance(answer, Detection) else True
                 if not 0 <= score <= 1:
                     raise ValueError(f"a detection's score must lie in [0, 1], got {score}; make it a probability")
                 found.append(_as_array(box))
@@ -111,7 +113,19 @@ def collect(
             bar.update(len(chunk))
     if not truth:
         raise ValueError("evaluation needs at least one scene, got none")
-    return _outcomes(np.array(scores, dtype=np.float64), np.array(found), np.array(truth), seconds)
+    return _outcomes(np.array(scores, dtype=np.float64), np.array(found), np.array(truth), seconds, heading)
+
+
+def collect_all(
+    detector: Tunable, scenes: Iterable[tuple[NDArray, Label]], *, count: int | None = None, progress: bool = False
+) -> Outcomes:
+    """As ``collect``, with the likeliest box of every image, however low its score; the threshold is not changed."""
+    before = detector.threshold
+    detector.threshold = 0.0
+    try:
+        return collect(detector, scenes, count=count, progress=progress)
+    finally:
+        detector.threshold = before
 
 
 def calibrate(
@@ -132,12 +146,12 @@ def calibrate(
     Raises:
         ValueError: If there is no scene at all; the detector is then as before.
     """
-    before = detector.threshold, detector.calibration
-    detector.threshold, detector.calibration = 0.0, Calibration()
+    before = detector.calibration
+    detector.calibration = Calibration()
     try:
-        outcomes = collect(detector, scenes, count=count, progress=progress)
+        outcomes = collect_all(detector, scenes, count=count, progress=progress)
     except BaseException:
-        detector.threshold, detector.calibration = before
+        detector.calibration = before
         raise
     found, right = ~np.isnan(outcomes.scores), outcomes.iou > RIGHT
     if right[found].any() and not right[found].all():  # else there is nothing to learn, as from an untrained network
@@ -162,8 +176,8 @@ def _as_array(box: Label) -> NDArray[np.float64]:
     return values
 
 
-def _outcomes(scores: NDArray, found: NDArray, truth: NDArray, seconds: float) -> Outcomes:
+def _outcomes(scores: NDArray, found: NDArray, truth: NDArray, seconds: float, heading: bool) -> Outcomes:
     both = ~np.isnan(found[:, 0]) & ~np.isnan(truth[:, 0])
     iou = np.zeros(len(truth))
     iou[both] = box_iou(found[both], truth[both])
-    return Outcomes(scores=scores, found=found, truth=truth, iou=iou, seconds=seconds)
+    return Outcomes(scores=scores, found=found, truth=truth, iou=iou, seconds=seconds, heading=heading)

@@ -35,6 +35,7 @@ class NetworkConfig:
         noise_level: What the background never exceeds. With it the network sees each pixel's evidence (see
             ``CenterNet.evidence``); ``None``: unknown, it sees the pixels alone.
         prior: What the heatmap of an untrained network is everywhere.
+        heading: Whether the yaw tells nose from tail; if not, the yaw maps are sin and cos of twice the yaw.
     """
 
     stride: int = 4
@@ -42,6 +43,7 @@ class NetworkConfig:
     blocks: tuple[int, ...] = (1, 2, 2)
     noise_level: float | None = 0.8
     prior: float = 0.01
+    heading: bool = True
 
     def __post_init__(self) -> None:
         if self.stride not in (1, 2, 4, 8):
@@ -89,7 +91,8 @@ class CenterNet(nn.Module):
         self.encode = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, config.blocks, strict=True))
         self.up = nn.ModuleList(GroupConv(b, a, 1, bias=True) for a, b in pairwise(widths))
         self.refine = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
-        self.heads = Readout(widths[0], scalars=3, vectors=2)  # centre, width, height; sin and cos of yaw, offset
+        yaw = "vector" if config.heading else "axis"
+        self.heads = Readout(widths[0], scalars=3, vectors=(yaw, "vector"))  # centre, width, height; yaw, offset
         nn.init.constant_(self.heads.bias[0], math.log(config.prior / (1 - config.prior)))
 
     def forward(self, images: Tensor) -> Prediction:
@@ -107,7 +110,7 @@ class CenterNet(nn.Module):
         for skip, up, refine in zip(reversed(skips), reversed(self.up), reversed(self.refine), strict=True):
             features = refine(skip + interpolate(up(features), scale_factor=2.0, mode="nearest"))
         maps = self.heads(features)[:, :, rows, columns]
-        center, size, yaw, offset = maps.split((1, 2, 2, 2), dim=1)  # the nose points to (sin, cos): a vector
+        center, size, yaw, offset = maps.split((1, 2, 2, 2), dim=1)  # the nose points to (sin yaw, cos yaw)
         return Prediction(center=center, size=size, yaw=yaw, offset=offset)
 
     def evidence(self, images: Tensor) -> Tensor:

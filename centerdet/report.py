@@ -28,6 +28,7 @@ class Outcomes(NamedTuple):
         truth: ``(N, 5)`` boxes, NaN where there is nothing.
         iou: ``(N,)`` IoU of the two, 0 where one is missing.
         seconds: Time that the detector took.
+        heading: Whether yaws tell nose from tail; if not, half a turn makes no difference.
     """
 
     scores: NDArray[np.float64]
@@ -35,6 +36,7 @@ class Outcomes(NamedTuple):
     truth: NDArray[np.float64]
     iou: NDArray[np.float64]
     seconds: float
+    heading: bool = True
 
     def above(self, threshold: float) -> Outcomes:
         """The same, with detections that score below ``threshold`` taken back."""
@@ -63,6 +65,7 @@ class Report:
         heading_of_right: Fraction of the pairs with IoU > 0.7 whose headings differ by at most 15 degrees.
         calibration_error: Expected distance of a detection's score from its chance of IoU > 0.7.
         images_per_second: Speed of the detector, decoding included.
+        axis_only: Whether yaws do not tell nose from tail, and headings above are axes.
     """
 
     samples: int
@@ -80,17 +83,19 @@ class Report:
     heading_of_right: float
     calibration_error: float
     images_per_second: float
+    axis_only: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain numbers, fit for JSON."""
         return asdict(self)
 
-    def __str__(self) -> str:
-        rows = [
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and values for people to read."""
+        return [
             ("AP@0.7", f"{self.ap:.4f}  (95 % interval {self.ap_low:.4f} to {self.ap_high:.4f})"),
             ("AP@[0.50:0.95]", f"{self.ap_mean:.4f}"),
             ("mean IoU", f"{self.mean_iou:.4f}"),
-            ("heading within 30 deg", f"{self.heading:.4f}"),
+            (f"{'axis' if self.axis_only else 'heading'} within 30 deg", f"{self.heading:.4f}"),
             ("within 15, IoU > 0.7", f"{self.heading_of_right:.4f}"),
             ("calibration error", f"{self.calibration_error:.4f}"),
             ("false alarms", f"{self.false_alarms}"),
@@ -99,7 +104,9 @@ class Report:
             ("samples, scored", f"{self.samples}, {self.scored}"),
             ("images per second", f"{self.images_per_second:.0f}"),
         ]
-        return "\n".join(f"{name:<22}{value}" for name, value in rows)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<22}{value}" for name, value in self.rows())
 
 
 def summarise(outcomes: Outcomes) -> Report:
@@ -108,7 +115,8 @@ def summarise(outcomes: Outcomes) -> Report:
     both, either = found & there, found | there
     curve = {f"{t:.2f}": _rate((outcomes.iou > t)[either]) for t in IOU_THRESHOLDS}
     right = outcomes.iou > RIGHT
-    turned = np.degrees(yaw_error(outcomes.found[:, 2], outcomes.truth[:, 2]))  # NaN where one is missing
+    turns = 1 if outcomes.heading else 2
+    turned = np.degrees(yaw_error(turns * outcomes.found[:, 2], turns * outcomes.truth[:, 2])) / turns  # NaN: no pair
     low, high = wilson_interval(int(right[either].sum()), int(either.sum()))
     return Report(
         samples=len(found),
@@ -126,6 +134,7 @@ def summarise(outcomes: Outcomes) -> Report:
         heading_of_right=_rate(turned[right] <= 15),
         calibration_error=calibration_error(outcomes.scores[found], right[found]),
         images_per_second=len(found) / outcomes.seconds if outcomes.seconds else 0.0,
+        axis_only=not outcomes.heading,
     )
 
 

@@ -10,18 +10,18 @@ Muon: Jordan et al. (2024), scaled as in Liu et al., "Muon is Scalable", arXiv 2
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from centerdet.box import RotatedBox
+from centerdet import processes
 from centerdet.calibration import Calibration
 from centerdet.checkpoint import load_checkpoint, save_checkpoint
 from centerdet.codec import Codec
@@ -29,7 +29,7 @@ from centerdet.detector import Detector
 from centerdet.journal import Journal
 from centerdet.losses import CenterLoss, LossTerms
 from centerdet.maps import Batch
-from centerdet.metrics import calibrate
+from centerdet.metrics import LabelledImages, calibrate
 from centerdet.network import CenterNet
 from centerdet.symmetry import GroupConv
 
@@ -45,7 +45,7 @@ class TrainingConfig:
         warmup_steps: Steps of linear warm-up, before the cosine to zero.
         weight_decay: Of the kernels.
         clip_norm: Largest norm of the gradient.
-        ema_decay: Of the moving average that is validated and saved.
+        ema_decay: Of the moving average that is validated and saved; less in the first steps, for short runs.
         precision: ``bfloat16`` autocasts; ``auto`` does so where the device is fast at it.
         log_every: Steps between lines of the journal.
         validate_every: Steps between validations.
@@ -91,10 +91,11 @@ class TrainingRun:
         settings: dict[str, Any],
     ) -> None:
         self.network = network.to(device, memory_format=torch.channels_last).train()
+        together = processes.count() > 1
+        self._shared = DistributedDataParallel(self.network) if together else self.network
         self.codec, self.criterion, self.config = codec, criterion, config
         self.directory, self.device, self.settings = directory, device, settings
-        average = get_ema_multi_avg_fn(config.ema_decay)
-        self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        self.average = AveragedModel(self.network, multi_avg_fn=_ema(config.ema_decay), use_buffers=True)
         self.optimizers = _optimizers(network, config)
         self.step = 0
         self.best: dict[str, Any] = {}
@@ -147,8 +148,14 @@ class TrainingRun:
     def train_step(self, batch: Batch) -> LossTerms:
         """One optimiser step.
 
+        Args:
+            batch: This process's share of it.
+
+        Returns:
+            The loss of the whole batch.
+
         Raises:
-            FloatingPointError: If the loss is not finite; the weights are untouched.
+            FloatingPointError: If the loss is not finite, in all processes; the weights are untouched.
         """
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -156,23 +163,24 @@ class TrainingRun:
         images, boxes, present = (tensor.to(self.device) for tensor in batch)
         target = self.codec.encode(boxes, present, images.shape[-2:])
         with _autocast(self.device, self.config.precision):
-            prediction = self.network(images.to(memory_format=torch.channels_last))
-        terms = self.criterion(prediction, target)
+            prediction = self._shared(images)
+        total = (terms := self.criterion(prediction, target)).total
+        terms = LossTerms(*processes.mean(torch.stack(terms).detach()))
         if not torch.isfinite(terms.total):
             raise FloatingPointError(
                 f"the loss of step {self.step} is {terms.total.item()}; start a new run, in another folder, "
                 "with a lower learning_rate or clip_norm"
             )
         self.network.zero_grad(set_to_none=True)
-        terms.total.backward()
+        total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         for optimizer in self.optimizers:
             optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return LossTerms(*(term.detach() for term in terms))
+        return terms
 
-    def validate(self, validation: Sequence[tuple[NDArray, RotatedBox | None]], journal: Journal) -> None:
+    def validate(self, validation: LabelledImages, journal: Journal) -> None:
         """Scores the averaged weights at their best threshold, and keeps them if they are the best so far."""
         detector = self._detector({})
         report = calibrate(detector, validation, progress=True)
@@ -185,7 +193,24 @@ class TrainingRun:
 
     def _detector(self, report: dict[str, Any]) -> Detector:
         threshold, calibration = self.threshold, self.calibration
-        return Detector(self.average.module, self.codec, threshold=threshold, calibration=calibration, report=report)
+        return Detector(
+            self.average.module,
+            self.codec,
+            threshold=threshold,
+            calibration=calibration,
+            intensity=self.settings.get("intensity"),
+            report=report,
+        )
+
+
+def _ema(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """A moving average that reaches back over a tenth of the run at most: it forgets what the run began with."""
+
+    def update(averages: Sequence[Tensor], weights: Sequence[Tensor], count: Tensor | int) -> None:
+        early = (1 + int(count)) / (10 + int(count))
+        get_ema_multi_avg_fn(min(decay, early))(averages, weights, count)
+
+    return update
 
 
 def _optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
@@ -206,12 +231,12 @@ def _optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.
 
 
 def _autocast(device: torch.device, precision: str) -> torch.autocast | nullcontext:
-    if precision == "bfloat16" or (precision == "auto" and _fast_bfloat16(device)):
+    if precision == "bfloat16" or (precision == "auto" and fast_bfloat16(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
 
 
-def _fast_bfloat16(device: torch.device) -> bool:
+def fast_bfloat16(device: torch.device) -> bool:
     """Whether the hardware multiplies bfloat16; elsewhere emulation makes it slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from centerdet.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +44,18 @@ class SceneFacts:
                 f"width must be two growing numbers above 0, ratio's deviation above 0, lines and margin at least 0, "
                 f"got {self}"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refinement:
+    """How detections are refined.
+
+    Attributes:
+        scene: What is known of the scenes.
+        threshold: Refined detections that score below it are not reported, in [0, 1].
+        calibration: Turns their confidence into a score.
+    """
+
+    scene: SceneFacts = field(default_factory=SceneFacts)
+    threshold: float = 0.5
+    calibration: Calibration = field(default_factory=Calibration)

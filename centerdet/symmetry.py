@@ -12,10 +12,14 @@ Cohen & Welling, "Group Equivariant Convolutional Networks", arXiv 1602.07576 (t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, pixel_unshuffle
+
+from centerdet import processes
 
 ORDER = 8
 
@@ -41,6 +45,17 @@ def matrices() -> Tensor:
         for unit in (right, down)
     ]
     return torch.stack(columns).view(ORDER, 2, 2).transpose(1, 2)
+
+
+def axis_matrices() -> Tensor:
+    """What each element does to (sin 2a, cos 2a), a the angle of a direction (sin a, cos a): ``(8, 2, 2)``.
+
+    With (x, y) = (sin a, cos a): sin 2a = 2 x y and cos 2a = y^2 - x^2. Swapping x and y turns the sign of the second,
+    mirroring one of them that of the first.
+    """
+    table = matrices()
+    signs = torch.stack([table.sum(2).prod(1), table[:, 0, 0].abs() - table[:, 0, 1].abs()], dim=1)
+    return torch.diag_embed(signs)
 
 
 def kernel_index(side: int) -> Tensor:
@@ -130,7 +145,8 @@ class GroupBatchNorm(nn.Module):
     """Batch norm with one scale and one shift per field. ``(B, width, h, w)`` -> the same.
 
     A batch is never quite as symmetric as the law it comes from: while training, each of a field's eight channels has
-    its own statistics; afterwards they share their mean.
+    its own statistics; afterwards they share their mean. The statistics are those of the whole batch, where several
+    processes share one.
     """
 
     def __init__(self, width: int) -> None:
@@ -142,9 +158,23 @@ class GroupBatchNorm(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Normalises by the batch, or by the running statistics where the module is not being trained."""
         scale, shift = _per_channel(self.weight), _per_channel(self.bias)
+        if self.training and processes.count() > 1:
+            return self._normalise_together(features, scale, shift)
         if self.training:
             return batch_norm(features, self.running_mean, self.running_var, scale, shift, training=True)
         return batch_norm(features, _orbit_mean(self.running_mean), _orbit_mean(self.running_var), scale, shift)
+
+    def _normalise_together(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """As ``batch_norm``: the processes' shares are equal, so that the batch's moments are the means of theirs."""
+        values = features.float()
+        moments = processes.mean(torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))]))
+        mean, variance = moments[0], (moments[1] - moments[0].square()).clamp(min=0)
+        with torch.no_grad():
+            size = features[:, 0].numel() * processes.count()
+            self.running_mean.lerp_(mean, 0.1)
+            self.running_var.lerp_(variance * (size / (size - 1)), 0.1)
+        factor = scale * (variance + 1e-5).rsqrt()
+        return (values * factor[:, None, None] + (shift - mean * factor)[:, None, None]).to(features.dtype)
 
     def plain(self) -> nn.BatchNorm2d:
         """The same as an ordinary batch norm, for inference."""
@@ -161,20 +191,22 @@ class Readout(nn.Module):
     Args:
         inputs: Channels, a multiple of 8.
         scalars: How many scalar maps.
-        vectors: How many vector maps; each has two channels, x and y.
+        vectors: What each pair of further maps is: ``vector``, x and y; or ``axis``, sin and cos of twice the angle
+            from the y axis, for what is the same after half a turn.
     """
 
-    def __init__(self, inputs: int, *, scalars: int, vectors: int) -> None:
+    def __init__(self, inputs: int, *, scalars: int, vectors: Sequence[Literal["vector", "axis"]]) -> None:
         super().__init__()
         self.scalars = nn.Parameter(torch.randn(scalars, inputs // ORDER) * (0.01 / ORDER))  # each adds up 8 channels
-        self.vectors = nn.Parameter(torch.randn(vectors, inputs // ORDER, 2) * 0.01)
+        self.vectors = nn.Parameter(torch.randn(len(vectors), inputs // ORDER, 2) * 0.01)
         self.bias = nn.Parameter(torch.zeros(scalars))
-        self.register_buffer("matrices", matrices(), persistent=False)
+        actions = {"vector": matrices(), "axis": axis_matrices()}
+        self.register_buffer("matrices", torch.stack([actions[kind] for kind in vectors]), persistent=False)
 
     def kernel(self) -> Tensor:
         """``(scalars + 2 * vectors, inputs, 1, 1)``."""
         scalars = _per_channel(self.scalars.T).T
-        vectors = torch.einsum("gij,vfj->vifg", self.matrices, self.vectors).flatten(2).flatten(0, 1)
+        vectors = torch.einsum("vgij,vfj->vifg", self.matrices, self.vectors).flatten(2).flatten(0, 1)
         return torch.cat([scalars, vectors])[:, :, None, None]
 
     def forward(self, features: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ def draw_detection(
     heatmap: NDArray | None = None,
     scale: int = 2,
     caption: str = "",
+    heading: bool = True,
 ) -> NDArray[np.uint8]:
     """One picture of an image: the heatmap over it, the true box in green, the found one in orange with its score.
 
@@ -32,6 +34,7 @@ def draw_detection(
         heatmap: ``(H, W)`` probabilities.
         scale: Whole factor by which the picture is enlarged.
         caption: Written at the top left.
+        heading: Whether the boxes have a nose to draw; if not, a line shows their axis.
 
     Returns:
         RGB ``(H * scale, W * scale, 3)``.
@@ -40,12 +43,51 @@ def draw_detection(
     canvas = np.ascontiguousarray(canvas.repeat(scale, axis=0).repeat(scale, axis=1))
     for box, color in ((truth, TRUE_COLOR), (found.box if found else None, FOUND_COLOR)):
         if box is not None:
-            draw_box(canvas, box, color, scale=scale)
+            draw_box(canvas, box, color, scale=scale, heading=heading)
     if caption:
         _write(canvas, caption, np.array([4, 4]), (255, 255, 255))
     if found is not None:
         _write(canvas, f"{found.score:.2f}", (found.box.corners().max(axis=0) * scale).astype(int), FOUND_COLOR)
     return canvas
+
+
+def draw_tile(
+    image: NDArray,
+    side: int,
+    *,
+    found: Detection | None = None,
+    truth: RotatedBox | None = None,
+    heatmap: NDArray | None = None,
+    caption: str = "",
+    heading: bool = True,
+) -> NDArray[np.uint8]:
+    """As ``draw_detection``, enlarged by a whole factor, or shrunk, to a longer side of about ``side`` pixels."""
+    factor = side / max(image.shape)
+    if factor < 1:
+        image = _shrink(image, factor)
+        heatmap = None if heatmap is None else _shrink(heatmap, factor)
+        found = found and replace(found, box=_shrink_box(found.box, factor))
+        truth = truth and _shrink_box(truth, factor)
+    return draw_detection(
+        image,
+        found=found,
+        truth=truth,
+        heatmap=heatmap,
+        scale=max(1, int(factor)),
+        caption=caption,
+        heading=heading,
+    )
+
+
+def _shrink(picture: NDArray, factor: float) -> NDArray:
+    import cv2
+
+    return cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+
+
+def _shrink_box(box: RotatedBox, factor: float) -> RotatedBox:
+    x, y = ((value + 0.5) * factor - 0.5 for value in (box.x, box.y))
+    return RotatedBox(x=x, y=y, yaw=box.yaw, width=box.width * factor, height=box.height * factor)
 
 
 def overlay_heatmap(image: NDArray, heatmap: NDArray | None) -> NDArray[np.uint8]:
@@ -59,7 +101,9 @@ def overlay_heatmap(image: NDArray, heatmap: NDArray | None) -> NDArray[np.uint8
     return (grey * 255).round().astype(np.uint8)
 
 
-def draw_box(canvas: NDArray[np.uint8], box: RotatedBox, color: tuple[int, int, int], *, scale: int = 1) -> None:
+def draw_box(
+    canvas: NDArray[np.uint8], box: RotatedBox, color: tuple[int, int, int], *, scale: int = 1, heading: bool = True
+) -> None:
     """Draws, in place, a box and an arrow from its centre along its heading to the nose.
 
     Args:
@@ -67,16 +111,20 @@ def draw_box(canvas: NDArray[np.uint8], box: RotatedBox, color: tuple[int, int, 
         box: In pixels of the image before enlargement.
         color: RGB.
         scale: The enlargement.
+        heading: If not, a line along the whole axis takes the arrow's place.
     """
     import cv2  # only pictures need it
 
     shift = 4  # fractional bits of OpenCV's sub-pixel coordinates
-    points = np.vstack([box.corners(), [[box.x, box.y], box.nose()]])
+    nose = np.array(box.nose())
+    start = np.array([box.x, box.y]) * (1 if heading else 2) - (0 if heading else nose)  # the centre, or the tail
+    points = np.vstack([box.corners(), [start, nose]])
     points = (((points + 0.5) * scale - 0.5) * 2**shift).round().astype(np.int32)
     cv2.polylines(canvas, [points[:4]], True, color, max(1, scale // 2), cv2.LINE_AA, shift)
-    center, nose = (tuple(int(value) for value in point) for point in points[4:])
-    cv2.line(canvas, center, nose, color, max(1, scale // 2), cv2.LINE_AA, shift)
-    cv2.circle(canvas, nose, 2 * scale * 2 ** (shift - 1), color, -1, cv2.LINE_AA, shift)
+    start, nose = (tuple(int(value) for value in point) for point in points[4:])
+    cv2.line(canvas, start, nose, color, max(1, scale // 2), cv2.LINE_AA, shift)
+    if heading:
+        cv2.circle(canvas, nose, 2 * scale * 2 ** (shift - 1), color, -1, cv2.LINE_AA, shift)
 
 
 def _write(canvas: NDArray[np.uint8], text: str, corner: NDArray, color: tuple[int, int, int]) -> None:
@@ -84,11 +132,12 @@ def _write(canvas: NDArray[np.uint8], text: str, corner: NDArray, color: tuple[i
     import cv2
 
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.5
-    (width, height), _ = cv2.getTextSize(text, font, size, 2)
+    (width, height), _ = cv2.getTextSize(text, font, size, 1)
     x = int(min(max(corner[0], 2), canvas.shape[1] - width - 2))
     y = int(min(max(corner[1] + height, height + 2), canvas.shape[0] - 4))
-    for ink, thickness in (((0, 0, 0), 3), (color, 1)):  # dark edges keep it readable on noise
-        cv2.putText(canvas, text, (x, y), font, size, ink, thickness, cv2.LINE_AA)
+    around = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]  # dark edges keep it readable on noise
+    for ink, (right, down) in [*(((0, 0, 0), step) for step in around), (color, (0, 0))]:
+        cv2.putText(canvas, text, (x + right, y + down), font, size, ink, 1, cv2.LINE_AA)
 
 
 def contact_sheet(tiles: Sequence[NDArray[np.uint8]], *, columns: int | None = None, gap: int = 4) -> NDArray[np.uint8]:

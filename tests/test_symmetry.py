@@ -1,7 +1,18 @@
+import math
+
 import pytest
 import torch
 
-from centerdet.symmetry import GroupBatchNorm, GroupConv, LiftingConv, Readout, kernel_index, matrices, transform
+from centerdet.symmetry import (
+    GroupBatchNorm,
+    GroupConv,
+    LiftingConv,
+    Readout,
+    axis_matrices,
+    kernel_index,
+    matrices,
+    transform,
+)
 
 
 def act(features, element):
@@ -68,16 +79,25 @@ def test_lifting_turns_images_into_fields(element):
 
 
 @pytest.mark.parametrize("element", range(8))
-def test_readouts_give_scalars_and_vectors(element):
+def test_readouts_give_scalars_vectors_and_axes(element):
     torch.manual_seed(0)
-    layer = Readout(16, scalars=1, vectors=2)
+    layer = Readout(16, scalars=1, vectors=("vector", "axis", "vector"))
     torch.nn.init.ones_(layer.bias)
     features = torch.randn(1, 16, 4, 6)
     maps, moved = layer(features), layer(act(features, element))
     torch.testing.assert_close(moved[:, :1], transform(maps[:, :1], element))
-    for first in (1, 3):
-        turned = torch.einsum("ij,bjhw->bihw", matrices()[element], maps[:, first : first + 2])
+    for first, action in ((1, matrices()), (3, axis_matrices()), (5, matrices())):
+        turned = torch.einsum("ij,bjhw->bihw", action[element], maps[:, first : first + 2])
         torch.testing.assert_close(moved[:, first : first + 2], transform(turned, element), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("element", range(8))
+def test_axis_matrices_turn_twice_the_angle(element):
+    angle = 0.3  # from the y axis, as the yaw
+    x, y = (matrices()[element] @ torch.tensor([math.sin(angle), math.cos(angle)])).tolist()
+    seen = axis_matrices()[element] @ torch.tensor([math.sin(2 * angle), math.cos(2 * angle)])
+    turned = 2 * math.atan2(x, y)
+    assert seen.tolist() == pytest.approx([math.sin(turned), math.cos(turned)], abs=1e-6)
 
 
 def test_batch_norm_normalises_each_channel_of_a_batch():
@@ -104,7 +124,7 @@ def test_batch_norm_shares_statistics_within_a_field_after_training():
         (GroupConv(16, 8, 3), torch.randn(2, 16, 5, 5)),
         (GroupConv(16, 8, 2), torch.randn(2, 16, 6, 6)),
         (GroupConv(16, 8, 1, bias=True), torch.randn(2, 16, 5, 5)),
-        (Readout(16, scalars=3, vectors=2), torch.randn(2, 16, 5, 5)),
+        (Readout(16, scalars=3, vectors=("axis", "vector")), torch.randn(2, 16, 5, 5)),
         (GroupBatchNorm(16).eval(), torch.randn(2, 16, 5, 5)),
     ],
 )

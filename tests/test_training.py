@@ -15,7 +15,7 @@ import centerdet
 from centerdet import Batch, CenterLoss, CenterNet, Codec, NetworkConfig, TrainingConfig, fit
 from centerdet.calibration import Calibration
 from centerdet.checkpoint import load_checkpoint
-from centerdet.run import TrainingRun
+from centerdet.run import TrainingRun, _ema
 from centerdet.scene_batches import CurriculumConfig, Phase, SceneBatches, draw_batch
 from centerdet.scenes import ScenesConfig
 from centerdet.symmetry import GroupConv
@@ -380,3 +380,12 @@ def test_four_scenes_can_be_overfitted(tmp_path):
     detector = centerdet.load(tmp_path / "best.safetensors")
     ious = [centerdet.score_iou(detector(image).box.to_array(), truth.to_array()) for image, truth in scenes]
     assert min(ious) > 0.9
+
+
+def test_the_average_forgets_the_start_of_a_short_run():
+    weight = torch.nn.Linear(1, 1, bias=False)
+    average = torch.optim.swa_utils.AveragedModel(weight, multi_avg_fn=_ema(0.999))
+    for step in range(100):
+        torch.nn.init.constant_(weight.weight, step)
+        average.update_parameters(weight)
+    assert average.module.weight.item() == pytest.approx(90, abs=3)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from centerdet import Detection, RotatedBox
-from centerdet.viz import FOUND_COLOR, TRUE_COLOR, contact_sheet, draw_box, draw_detection, overlay_heatmap
+from centerdet.viz import FOUND_COLOR, TRUE_COLOR, contact_sheet, draw_box, draw_detection, draw_tile, overlay_heatmap
 
 BOX = RotatedBox(40, 30, 0.0, 20, 30)
 
@@ -74,3 +74,23 @@ def test_a_contact_sheet_holds_every_picture():
         np.testing.assert_array_equal(sheet[top : top + tile.shape[0], left : left + 20], tile)
     with pytest.raises(ValueError, match="at least one picture"):
         contact_sheet([])
+
+
+def test_an_axis_has_two_like_ends():
+    canvas = np.zeros((80, 100, 3), np.uint8)
+    draw_box(canvas, BOX, TRUE_COLOR, heading=False)
+    assert has_color(canvas, TRUE_COLOR, 20, 40)  # halfway to the tail
+    around = canvas[13:48, 28:53].astype(int)
+    assert abs(around - around[::-1]).max() < 10
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawn"), [((800, 1000), (240, 300)), ((80, 100), (240, 300)), ((160, 200), (160, 200))]
+)
+def test_tiles_are_of_about_one_size_and_show_their_box(shape, drawn):
+    factor = shape[0] / 80
+    box = RotatedBox(40 * factor, 30 * factor, 0.5, 20 * factor, 30 * factor)
+    picture = draw_tile(np.zeros(shape, np.float32), 300, truth=box, heatmap=np.zeros(shape, np.float32))
+    assert picture.shape[:2] == drawn
+    for x, y in [*box.corners(), box.nose()]:
+        assert has_color(picture, TRUE_COLOR, int(y * drawn[0] / shape[0]), int(x * drawn[1] / shape[1]))

@@ -9,7 +9,8 @@ import pytest
 
 import centerdet
 from centerdet.box import yaw_error
-from centerdet.config import read_config
+from centerdet.config import Config, read_config
+from centerdet.strict_yaml import parse
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -21,7 +22,7 @@ def detector():
 
 def test_the_shipped_weights_score_well(detector):
     report = centerdet.evaluate(detector, centerdet.official_scenes(42, 600))
-    assert report.ap > 0.93
+    assert report.ap > 0.935
     assert report.heading > 0.96
     assert report.presence > 0.96
     assert report.calibration_error < 0.04  # in 600 samples; the README has that of 10,000
@@ -37,7 +38,7 @@ def test_their_threshold_and_validation_report_are_stored_with_them(detector):
     assert detector.report["calibration"]["samples"] == detector.report["settings"]["validation"]["calibration_scenes"]
     assert detector.calibration != centerdet.Calibration()
     default = read_config(Path(__file__).parent.parent / "configs" / "default.yaml")
-    assert detector.report["settings"] == default.to_dict()
+    assert parse(Config, detector.report["settings"]) == default  # keys that came later have their defaults
     assert detector.network.config == default.network
 
 

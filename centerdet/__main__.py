@@ -1,0 +1,8 @@
+"""``python -m centerdet``: the command ``centerdet``."""
+
+import sys
+
+from centerdet.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

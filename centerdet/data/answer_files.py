@@ -1,0 +1,145 @@
+"""Where a detector's answers to image files go: CSV, JSON lines, YOLO-OBB, pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Literal, Protocol
+
+from numpy.typing import NDArray
+
+from centerdet.box import Detection
+from centerdet.data.image_files import show
+from centerdet.data.labels import COLUMNS, text_line
+from centerdet.files import check_folder, write_atomically
+from centerdet.finder import Finder
+from centerdet.viz import draw_detection
+
+OutputFormat = Literal["csv", "jsonl", "yolo"]
+
+
+def answer_names(paths: Sequence[Path], suffix: str, folder: Path) -> dict[Path, Path]:
+    """The file in a folder for the answer to each image: its path below what all have in common, with another suffix.
+
+    Raises:
+        ValueError: If two images would be answered in one file, or an answer would overwrite an image.
+    """
+    places = {path: path.resolve() for path in paths}
+    root = os.path.commonpath([place.parent for place in places.values()])
+    names: dict[Path, Path] = {}
+    for path, place in places.items():
+        name = folder / f"{place.relative_to(root).with_suffix('')}{suffix}"
+        other = names.setdefault(name, path)
+        if places[other] != place:
+            raise ValueError(f"{other} and {path} would both be answered in {name}; rename one of them")
+    if taken := {name.resolve() for name in names} & set(places.values()):
+        raise ValueError(f"the answer would overwrite {sorted(taken)[0]}; name another folder")
+    return {path: name for name, path in names.items()}
+
+
+def open_writer(path: Path | None, format: OutputFormat, paths: Sequence[Path]) -> Writer:
+    """A writer of answers.
+
+    * ``csv``: ``image,x,y,yaw,width,height,score``; blanks where nothing was found.
+    * ``jsonl``: one object a line, with ``image``, ``score``, ``box`` and ``heading`` (whether yaw tells nose from
+      tail), ``null`` where nothing was found.
+    * ``yolo``: one text file for each image, as ``answer_names`` names it, empty where nothing was found.
+
+    Args:
+        path: The file to write, for ``yolo`` the folder; ``None``: standard output.
+        format: One of the above.
+        paths: The images.
+
+    Raises:
+        ValueError: If the path cannot be written to, or as ``answer_names``.
+    """
+    if format == "yolo":
+        if path is None:
+            raise ValueError("format yolo writes one file for each image: name a folder with --out")
+        return _YoloWriter(answer_names(paths, ".txt", path))
+    if path is None:
+        return _LineWriter(sys.stdout, format)
+    check_folder(path)
+    return _LineWriter(open(path, "w", encoding="utf-8", newline=""), format)
+
+
+class Writer(Protocol):
+    """Writes answers as they come; use it as a context manager."""
+
+    def __enter__(self) -> Writer:
+        """Returns itself."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Closes what was opened."""
+        ...
+
+    def write(self, path: Path, image: NDArray, found: Detection | None) -> None:
+        """Writes the answer to one image file."""
+        ...
+
+
+class _LineWriter:
+    """CSV or JSON lines; every line is flushed, so that a stopped run leaves whole answers."""
+
+    def __init__(self, file: IO[str], format: OutputFormat) -> None:
+        self._file, self._format = file, format
+        self._csv = csv.writer(file, lineterminator="\n")
+        if format == "csv":
+            self._csv.writerow([*COLUMNS, "score"])
+
+    def __enter__(self) -> _LineWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not sys.stdout:
+            self._file.close()
+
+    def write(self, path: Path, image: NDArray, found: Detection | None) -> None:
+        values = [] if found is None else [*found.box.to_array().tolist(), found.score]
+        if self._format == "csv":
+            self._csv.writerow([path.as_posix(), *([f"{value:.6g}" for value in values] or [""] * 6)])
+        else:
+            box = None if found is None else asdict(found.box)
+            line = {"image": path.as_posix(), "score": found and found.score, "box": box}
+            self._file.write(json.dumps(line | {"heading": found and found.heading}) + "\n")
+        self._file.flush()
+
+
+class _YoloWriter:
+    """One text file for each image."""
+
+    def __init__(self, names: dict[Path, Path]) -> None:
+        self._names = names
+
+    def __enter__(self) -> _YoloWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def write(self, path: Path, image: NDArray, found: Detection | None) -> None:
+        height, width = image.shape
+        line = "" if found is None else text_line(found.box, format="yolo", size=(width, height)) + "\n"
+        self._names[path].parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._names[path], line.encode())
+
+
+def draw_answer(path: Path, detector: Finder, image: NDArray, found: Detection | None) -> None:
+    """Saves a picture of an image, as the detector sees it, with its box, as a PNG file."""
+    import cv2
+
+    picture = draw_detection(
+        show(image, detector.intensity),
+        found=found,
+        scale=max(1, 400 // max(image.shape)),
+        caption="" if found else "nothing found",
+        heading=detector.heading,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())

@@ -1,0 +1,121 @@
+"""Training batches from scenes of any kind: a data set, a function that draws one, or any iterable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from centerdet.box import RotatedBox
+from centerdet.data.augment import Augmentation
+from centerdet.images import MIN_SIDE, to_unit_range
+from centerdet.maps import Batch
+
+Scene = tuple[ArrayLike, RotatedBox | None]
+SceneSource = Sequence[Scene] | Callable[[np.random.Generator], Scene] | Iterable[Scene]
+
+
+class Batches:
+    """A series of training batches: square windows of scenes, with the object's centre in them where there is one.
+
+    Batch ``step`` depends on ``(seed, step)`` alone, unless the scenes come from a plain iterable.
+
+    Args:
+        scenes: A sequence (scenes are taken from it at random); or a function that draws one scene with the
+            ``numpy.random.Generator`` that it is given; or an iterable, taken in its order, again from the start where
+            it ends. A scene is an image ``(H, W)`` and a ``RotatedBox`` or ``None``.
+        seed: Of the series.
+        steps: Its length.
+        batch_size: Scenes in a batch.
+        window: Side of the windows in pixels, at least 64; smaller images are padded with zeros.
+        augmentation: What to do with each scene before the window is cut.
+        intensity: As in ``images.to_unit_range``.
+
+    Raises:
+        ValueError: If there are no scenes, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        scenes: SceneSource,
+        *,
+        seed: int,
+        steps: int,
+        batch_size: int = 16,
+        window: int = 128,
+        augmentation: Augmentation | None = None,
+        intensity: tuple[float, float] | None = None,
+    ) -> None:
+        if window < MIN_SIDE or batch_size < 1 or steps < 1:
+            raise ValueError(
+                f"window must be at least {MIN_SIDE}, batch_size and steps at least 1, "
+                f"got {window}, {batch_size} and {steps}"
+            )
+        if isinstance(scenes, Sequence) and not len(scenes):
+            raise ValueError("training needs at least one scene, got none")
+        self.scenes, self.seed, self.steps = scenes, seed, steps
+        self.batch_size, self.window = batch_size, window
+        self.augmentation, self.intensity = augmentation, intensity
+        self._iterator: Iterator[Scene] = iter(())
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        """Batch ``step``, from 0 to ``len - 1``.
+
+        Raises:
+            IndexError: If there is no such step.
+            ValueError: If a scene is not an image with a box or ``None``.
+        """
+        if not 0 <= step < self.steps:
+            raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}")
+        random = np.random.Generator(np.random.SFC64((self.seed, step)))
+        images, boxes = [], []
+        for _ in range(self.batch_size):
+            picture, box = self._draw(random)
+            image = to_unit_range(picture, self.intensity)
+            if self.augmentation is not None:
+                image, box = self.augmentation(image, box, random)
+            image, box = cut_window(image, box, self.window, random)
+            images.append(image)
+            boxes.append(np.zeros(5) if box is None else box.to_array())
+        present = np.any(boxes, axis=1)
+        return Batch(
+            images=torch.from_numpy(np.stack(images))[:, None],
+            boxes=torch.from_numpy(np.stack(boxes)).float(),
+            present=torch.from_numpy(present),
+        )
+
+    def _draw(self, random: np.random.Generator) -> Scene:
+        if isinstance(self.scenes, Sequence):
+            return self.scenes[int(random.integers(len(self.scenes)))]
+        if callable(self.scenes):
+            return self.scenes(random)
+        for scene in self._iterator:
+            return scene
+        self._iterator = iter(self.scenes)
+        for scene in self._iterator:
+            return scene
+        raise ValueError("training needs at least one scene, got an iterable without any")
+
+
+def cut_window(
+    image: NDArray[np.float32], box: RotatedBox | None, window: int, random: np.random.Generator
+) -> tuple[NDArray[np.float32], RotatedBox | None]:
+    """A square window ``(window, window)`` of an image ``(H, W)``, at random among those that hold the object.
+
+    As far as the object lies in the image and fits into the window; its centre is always inside.
+    """
+    image = np.pad(image, [(0, max(0, window - side)) for side in image.shape])
+    high = np.array(image.shape[::-1]) - window  # of the corner: x, y
+    low = np.zeros_like(high)
+    if box is not None:
+        inside = box.corners().clip(0, high + window - 1)
+        ends = np.stack([np.ceil(inside.max(0)) - (window - 1), np.floor(inside.min(0))]).astype(int)
+        low, high = ends.min(0).clip(0, high), ends.max(0).clip(0, high)
+    left, top = random.integers(low, high + 1).tolist()
+    cut = image[top : top + window, left : left + window]
+    return cut, box and RotatedBox(box.x - left, box.y - top, box.yaw, box.width, box.height)

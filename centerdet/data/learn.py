@@ -1,0 +1,154 @@
+"""Training on images of one's own, from scratch or from weights that have learned something else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from centerdet.box import RotatedBox
+from centerdet.codec import CodecConfig
+from centerdet.config import ImagesConfig
+from centerdet.data.augment import Augmentation
+from centerdet.data.batches import Batches, SceneSource
+from centerdet.data.dataset import load_dataset, read_data_config
+from centerdet.detector import Detector, codec_for
+from centerdet.losses import CenterLoss
+from centerdet.metrics import LabelledImages, calibrate
+from centerdet.network import CenterNet
+from centerdet.report import Report
+from centerdet.training import fit
+
+
+def learn_dataset(
+    path: str | Path,
+    config: ImagesConfig,
+    *,
+    directory: str | Path,
+    start: Detector | None = None,
+    device: torch.device | str = "cpu",
+    resume: bool = False,
+) -> Report:
+    """Trains on the ``train`` split of a data set, validated and calibrated on its ``validation`` split.
+
+    Args:
+        path: The data set's YAML file.
+        config: How to train.
+        directory: As in ``learn``.
+        start: As in ``learn``.
+        device: As in ``learn``.
+        resume: As in ``learn``.
+
+    Raises:
+        ValueError: As ``load_dataset``, ``learn`` and ``fit``.
+    """
+    data = read_data_config(path)
+    train, validation = load_dataset(path, "train"), load_dataset(path, "validation")
+    boxes = [item.box for item in train.items if item.box]
+    if not boxes:
+        raise ValueError(f"no image of the train split of {path} has an object; there is nothing to learn")
+    return learn(
+        train,
+        validation,
+        _sized(config, boxes),
+        directory=directory,
+        heading=data.heading,
+        intensity=data.intensity,
+        start=start,
+        device=device,
+        resume=resume,
+    )
+
+
+def learn(
+    scenes: SceneSource,
+    validation: LabelledImages,
+    config: ImagesConfig,
+    *,
+    directory: str | Path,
+    heading: bool = True,
+    intensity: tuple[float, float] | None = None,
+    start: Detector | None = None,
+    device: torch.device | str = "cpu",
+    resume: bool = False,
+) -> Report:
+    """Trains a detector on scenes of any kind and leaves it, calibrated, in a folder's ``best.safetensors``.
+
+    Args:
+        scenes: What to learn from, see ``Batches``.
+        validation: Labelled images, the same every time they are gone through.
+        config: How to train; without a ``size_unit`` or ``window``, they are taken from the validation boxes.
+        directory: The run's folder, as in ``fit``.
+        heading: Whether yaws tell nose from tail.
+        intensity: Pixel values that become 0 and 1.
+        start: A detector to start from: its network, whatever ``config.network`` says.
+        device: Where to train.
+        resume: Go on with the run in the folder.
+
+    Returns:
+        The report of the best weights on the validation images, after calibration on them.
+
+    Raises:
+        ValueError: As in ``fit`` and ``Batches``.
+    """
+    torch.manual_seed(config.training.seed)
+    if config.size_unit is None or config.window is None:
+        config = _sized(config, [box for _, box in validation if box])
+    network = _network(config, start, heading)
+    base = start.codec.config if start else CodecConfig()
+    codec = codec_for(network, replace(base, size_unit=config.size_unit))
+    batches = Batches(
+        scenes,
+        seed=config.training.seed,
+        steps=config.training.steps,
+        batch_size=config.batch_size,
+        window=config.window,
+        augmentation=Augmentation(config.augmentation),
+        intensity=intensity,
+    )
+    settings = {"images": {**asdict(config), "heading": heading, "intensity": intensity}}
+    if start is not None:
+        settings["start"] = start.report.get("settings", {})
+    fit(
+        network,
+        codec,
+        CenterLoss(config.loss),
+        batches,
+        validation,
+        config=config.training,
+        directory=directory,
+        device=device,
+        intensity=intensity,
+        resume=resume,
+        settings=settings,
+    )
+    best = Path(directory) / "best.safetensors"
+    detector = Detector.load(best, device=device)
+    report = calibrate(detector, validation, progress=True)
+    detector.report["calibration"] = report.to_dict()
+    detector.save(best)
+    return report
+
+
+def _sized(config: ImagesConfig, boxes: Sequence[RotatedBox]) -> ImagesConfig:
+    """The config with what depends on the objects' sizes filled in, where it is not given."""
+    if not boxes:
+        boxes = [RotatedBox(0, 0, 0, CodecConfig().size_unit, CodecConfig().size_unit)]
+    unit = math.exp(sum(math.log(box.width * box.height) / 2 for box in boxes) / len(boxes))
+    diagonals = sorted(math.hypot(box.width, box.height) for box in boxes)
+    window = 32 * math.ceil(1.5 * diagonals[int(0.95 * (len(boxes) - 1))] / 32)
+    return replace(config, size_unit=config.size_unit or round(unit, 1), window=config.window or max(96, window))
+
+
+def _network(config: ImagesConfig, start: Detector | None, heading: bool) -> CenterNet:
+    if start is None:
+        return CenterNet(replace(config.network, heading=heading))
+    network = CenterNet(replace(start.network.config, heading=heading))
+    network.load_state_dict(start.network.state_dict())
+    if heading != start.network.config.heading:  # what the yaw maps mean is new
+        nn.init.normal_(network.heads.vectors.data[0], std=0.01)
+    return network

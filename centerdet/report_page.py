@@ -1,0 +1,181 @@
+"""A report as one page to look at: scores, curves, errors and pictures in a single HTML file that needs no other."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Iterable, Sequence
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from centerdet.box import Detection, RotatedBox, yaw_error
+from centerdet.breakdown import breakdown
+from centerdet.calibration import calibration_error, reliability
+from centerdet.finder import Finder
+from centerdet.images import to_unit_range
+from centerdet.report import RIGHT, Outcomes, Report, summarise
+from centerdet.viz import draw_tile
+
+LabelledImage = tuple[NDArray, RotatedBox | None]
+_GALLERY = 12  # pictures in each gallery
+_TILE = 320  # px: about the longer side of a picture
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; padding: 1rem; color: #1a1a1a; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
+td + td { font-variant-numeric: tabular-nums; }
+pre { overflow-x: auto; font-size: clamp(.7rem, 3vw, .9rem); background: #f5f5f5; padding: .8rem; }
+.curves, .pictures { display: grid; gap: .8rem; }
+.curves { grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); max-width: 52rem; }
+.pictures { grid-template-columns: repeat(auto-fill, minmax(clamp(10rem, 23%, 16rem), 1fr)); }
+figure { margin: 0; break-inside: avoid; } img, svg { width: 100%; height: auto; display: block; }
+figcaption { font-size: .85rem; color: #444; }
+@media print {
+  body { max-width: none; font-size: 11pt; padding: 0; }
+  section { break-inside: avoid; }
+  .curves { grid-template-columns: 1fr 1fr; max-width: 60%; }
+  .pictures { grid-template-columns: repeat(4, 1fr); gap: .4rem; }
+}
+"""
+
+
+def render_page(
+    detector: Finder,
+    everything: Outcomes,
+    scenes: Iterable[LabelledImage],
+    *,
+    title: str,
+    lines: Sequence[NDArray] | None = None,
+) -> str:
+    """The page, as HTML.
+
+    Args:
+        detector: For its threshold and heatmaps.
+        everything: Of ``metrics.collect_all``.
+        scenes: The labelled images again, in the same order.
+        title: What was evaluated on.
+        lines: Of each scene, where they are known.
+    """
+    outcomes = everything.above(detector.threshold)
+    report = summarise(outcomes)
+    galleries = _choose(outcomes)
+    wanted = {index for indices in galleries.values() for index in indices}
+    pictures = {
+        index: _picture(detector, image, truth, outcomes, index)
+        for index, (image, truth) in enumerate(scenes)
+        if index in wanted
+    }
+    name = html.escape(title)
+    parts = [
+        "<!doctype html>",
+        f'<html lang="en"><head><meta charset="utf-8"><title>centerdet: {name}</title>',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<style>{_STYLE}</style></head><body>",
+        f"<h1>centerdet on {name}</h1>",
+        f"<p>{report.samples} images, confidence threshold {detector.threshold:g}. AP@0.7 is the fraction with rotated "
+        f"IoU &gt; 0.7 of the {report.scored} images that have a true or a found box.</p>",
+        _score_table(report),
+        '<section><h2>Curves</h2><div class="curves">',
+        *(_svg(draw, everything, outcomes) for draw in (_precision_recall, _ious, _headings, _reliability)),
+        "</div></section>",
+        f"<section><h2>What is wrong</h2><pre>{html.escape(breakdown(outcomes, lines))}</pre></section>",
+    ]
+    for heading, indices in galleries.items():
+        parts.append(
+            f"<section><h2>{heading}</h2><p>Green: the truth. Orange: what was found, with its score. Red: heatmap.</p>"
+        )
+        parts += ['<div class="pictures">', *(pictures[index] for index in indices), "</div></section>"]
+    return "\n".join([*parts, "</body></html>\n"])
+
+
+def _score_table(report: Report) -> str:
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in report.rows()
+    )
+    return f"<table>{rows}</table>"
+
+
+def _choose(outcomes: Outcomes) -> dict[str, list[int]]:
+    """Which scored images to show: worst, median and best by IoU; of equal ones, the first."""
+    scored = np.flatnonzero(~np.isnan(outcomes.found[:, 0]) | ~np.isnan(outcomes.truth[:, 0]))
+    order = scored[np.argsort(outcomes.iou[scored], kind="stable")].tolist()
+    count = min(_GALLERY, len(order))
+    middle = (len(order) - count) // 2
+    return {
+        "Worst": order[:count],
+        "Median": order[middle : middle + count],
+        "Best": order[len(order) - count :][::-1],
+    }
+
+
+def _picture(detector: Finder, image: NDArray, truth: RotatedBox | None, outcomes: Outcomes, index: int) -> str:
+    box = outcomes.found[index]
+    found = None
+    if not np.isnan(box[0]):
+        found = Detection(box=RotatedBox(*box.tolist()), score=float(outcomes.scores[index]), heading=outcomes.heading)
+    grey, heatmap = to_unit_range(image, detector.intensity), detector.heatmap(image)
+    picture = draw_tile(grey, _TILE, found=found, truth=truth, heatmap=heatmap, heading=outcomes.heading)
+    data = base64.b64encode(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]).decode()
+    caption = f"image {index + 1}: IoU {outcomes.iou[index]:.2f}, score {outcomes.scores[index]:.2f}"
+    if truth is None or found is None:
+        caption = f"image {index + 1}: {'false alarm' if truth is None else 'missed'}"
+    return (
+        f'<figure><img alt="{caption}" src="data:image/jpeg;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+def _svg(draw: Callable[[Axes, Outcomes, Outcomes], str], everything: Outcomes, outcomes: Outcomes) -> str:
+    figure = Figure(figsize=(4, 3), layout="constrained")
+    caption = draw(figure.add_subplot(), everything, outcomes)
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    image = text.getvalue()
+    return f"<figure>{image[image.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def _precision_recall(axes: Axes, everything: Outcomes, outcomes: Outcomes) -> str:
+    found = ~np.isnan(everything.scores)
+    order = np.argsort(-everything.scores[found], kind="stable")
+    hits = np.cumsum((everything.iou > RIGHT)[found][order])
+    precision = hits / np.arange(1, len(hits) + 1)
+    recall = hits / max(1, int((~np.isnan(everything.truth[:, 0])).sum()))
+    axes.plot(recall, precision)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+    return "Precision and recall of boxes with IoU > 0.7 as the threshold falls"
+
+
+def _ious(axes: Axes, everything: Outcomes, outcomes: Outcomes) -> str:
+    both = ~np.isnan(outcomes.found[:, 0]) & ~np.isnan(outcomes.truth[:, 0])
+    axes.hist(outcomes.iou[both], bins=np.linspace(0, 1, 41))
+    axes.axvline(RIGHT, color="0.4", linestyle="--", linewidth=1)
+    axes.set(xlabel="IoU", ylabel="images")
+    return "IoU of found and true box; right of the dashed line a box is right"
+
+
+def _headings(axes: Axes, everything: Outcomes, outcomes: Outcomes) -> str:
+    right = outcomes.iou > RIGHT
+    turns = 1 if outcomes.heading else 2
+    error = yaw_error(turns * outcomes.found[right, 2], turns * outcomes.truth[right, 2])
+    axes.hist(np.degrees(error) / turns, bins=np.linspace(0, 180 / turns, 61), log=bool(right.any()))
+    axes.set(xlabel="heading error, degrees" if outcomes.heading else "axis error, degrees", ylabel="images")
+    axes.set_ylim(bottom=0.5 if right.any() else 0)  # on a scale of logarithms, 1 is to be seen
+    return f"{'Heading' if outcomes.heading else 'Axis'} error of the boxes with IoU > 0.7"
+
+
+def _reliability(axes: Axes, everything: Outcomes, outcomes: Outcomes) -> str:
+    found = ~np.isnan(everything.scores)
+    right = (everything.iou > RIGHT)[found]
+    count, mean, fraction = reliability(everything.scores[found], right)
+    seen = count > 0
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    axes.plot(mean[seen], fraction[seen], linewidth=1)
+    axes.scatter(mean[seen], fraction[seen], s=6 + 100 * count[seen] / max(1, count.max()), clip_on=False, zorder=3)
+    axes.set(xlabel="score", ylabel="fraction with IoU > 0.7", xlim=(0, 1), ylim=(0, 1))
+    error = calibration_error(everything.scores[found], right)
+    return f"Is a score the chance of being right? Larger dots: more images. Expected calibration error: {error:.3f}"

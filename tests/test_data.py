@@ -1,0 +1,335 @@
+"""From folders of images and labels to batches: reading, checking, augmenting, cutting windows."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.draw import polygon
+
+from centerdet import RotatedBox, score_iou
+from centerdet.box import yaw_error
+from centerdet.config import ImagesConfig
+from centerdet.data.augment import Augmentation, AugmentationConfig
+from centerdet.data.batches import Batches, cut_window
+from centerdet.data.check import check_dataset
+from centerdet.data.dataset import load_dataset
+from centerdet.data.image_files import find_images, image_size, read_image
+from centerdet.data.labels import text_line, write_csv
+from centerdet.data.learn import _sized
+
+SHAPE = (96, 128)
+
+
+def draw_box(box, shape=SHAPE):
+    """A wedge that fills its box: bright, brightest at the nose."""
+    u = np.array([-0.2, 0.2, 0.5, -0.5]) * box.width
+    v = np.array([0.5, 0.5, -0.5, -0.5]) * box.height
+    cos, sin = math.cos(box.yaw), math.sin(box.yaw)
+    image = np.full(shape, 0.2, np.float32)
+    image[polygon(box.y - u * sin + v * cos, box.x + u * cos + v * sin, shape=shape)] = 0.9
+    return image
+
+
+def draw_8bit(box, shape=SHAPE):
+    image = draw_box(box, shape) if box else np.full(shape, 0.2)
+    return (image * 255).round().astype(np.uint8)
+
+
+def write_images(folder, boxes, shape=SHAPE):
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, box in enumerate(boxes):
+        cv2.imwrite(str(folder / f"{index:03}.png"), draw_8bit(box, shape))
+
+
+BOXES = [
+    RotatedBox(60, 40, 0.3, 20, 40),
+    RotatedBox(30, 60, -2.0, 16, 30),
+    None,
+    RotatedBox(100, 20, 3.0, 18, 26),
+]
+
+
+def write_dataset(root, format, boxes=BOXES, split="train", shape=SHAPE):
+    """A data set of one split; returns its YAML file."""
+    images = root / split / "images"
+    write_images(images, boxes, shape=shape)
+    if format == "csv":
+        labels = root / split / "labels.csv"
+        write_csv(labels, {f"{index:03}.png": box for index, box in enumerate(boxes)})
+    else:
+        labels = root / split / "labels"
+        labels.mkdir()
+        for index, box in enumerate(boxes):
+            if box:
+                (labels / f"{index:03}.txt").write_text(text_line(box, format=format, size=shape[::-1]) + "\n")
+    path = root / "data.yaml"
+    old = path.read_text() if path.exists() else f"format: {format}\n"
+    path.write_text(f"{old}{split}: {{images: {split}/images, labels: {labels.relative_to(root)}}}\n")
+    return path
+
+
+@pytest.mark.parametrize("format", ["csv", "yolo", "dota"])
+def test_a_dataset_gives_back_what_was_written(tmp_path, format):
+    dataset = load_dataset(write_dataset(tmp_path, format), "train")
+    assert len(dataset) == len(BOXES)
+    for (image, found), box in zip(dataset, BOXES, strict=True):
+        assert image.shape == (96, 128)
+        assert image.dtype == np.uint8
+        assert (found is None) == (box is None)
+        if box:
+            distance = np.abs(found.to_array() - box.to_array())
+            assert distance[[0, 1, 3, 4]].max() < 0.05
+            assert math.degrees(yaw_error(found.yaw, box.yaw)) < 0.1
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("a.png", np.uint16), ("a.tif", np.uint16), ("a.bmp", np.uint8)])
+def test_integer_files_keep_their_pixels(tmp_path, name, wanted):
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(wanted).max, (70, 80)).astype(wanted)
+    cv2.imwrite(str(tmp_path / name), pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / name), pixels)
+    assert image_size(tmp_path / name) == (80, 70)
+
+
+def test_npy_tiff_and_colour(tmp_path):
+    pixels = np.random.default_rng(0).random((70, 80)).astype(np.float32)
+    np.save(tmp_path / "a.npy", pixels)
+    cv2.imwrite(str(tmp_path / "b.tif"), pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.npy"), pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / "b.tif"), pixels)
+    colour = np.zeros((70, 80, 3), np.uint8)
+    colour[...] = (10, 100, 200)  # OpenCV's order: blue, green, red
+    cv2.imwrite(str(tmp_path / "c.png"), colour)
+    np.save(tmp_path / "d.npy", colour[..., ::-1])
+    wanted = 0.299 * 200 + 0.587 * 100 + 0.114 * 10
+    for name in ("c.png", "d.npy"):
+        assert read_image(tmp_path / name).shape == (70, 80)
+        assert abs(float(read_image(tmp_path / name)[0, 0]) - wanted) <= 1
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
+@pytest.mark.parametrize(("orientation", "quarter_turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_pictures_are_turned_as_their_files_say(tmp_path, name, orientation, quarter_turns):
+    pixels = np.zeros((72, 88), np.uint8)
+    pixels[:32, :24] = 255
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / name, exif=tags)
+    wanted = np.rot90(pixels, quarter_turns)
+    assert image_size(tmp_path / name) == wanted.shape[::-1]
+    np.testing.assert_allclose(read_image(tmp_path / name), wanted, atol=8)
+
+
+def test_small_images_are_padded_where_they_need_be(tmp_path):
+    box = RotatedBox(40, 20, 0.3, 10, 20)
+    path = write_dataset(tmp_path, "yolo", boxes=[box], shape=(40, 70))
+    assert check_dataset(path)[0] == []
+    ((image, found),) = load_dataset(path, "train")
+    assert image.shape == (64, 70)
+    assert image[40:].max() == 0
+    assert score_iou(found, box) > 0.999
+
+
+def test_unreadable_images_are_told(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"not an image")
+    (tmp_path / "b.png").write_bytes(b"")
+    np.save(tmp_path / "c.npy", np.zeros(5))
+    np.save(tmp_path / "d.npy", np.array([{}], dtype=object), allow_pickle=True)
+    for path in [*sorted(tmp_path.iterdir()), tmp_path / "missing.png"]:
+        with pytest.raises(ValueError, match=f"cannot read {path}"):
+            read_image(path)
+    with pytest.raises(ValueError, match="there is no folder"):
+        find_images(tmp_path / "nowhere")
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
+    header = np.lib.format.magic(1, 0)
+    text = "{'descr': '|u1', 'fortran_order': False, 'shape': (100001, 1000), }"
+    text += " " * (-(len(header) + 2 + len(text) + 1) % 64) + "\n"
+    with open(tmp_path / "bomb.npy", "wb") as file:
+        file.write(header + len(text).to_bytes(2, "little") + text.encode())
+        file.truncate(file.tell() + 100_001_000)  # sparse
+    with pytest.raises(ValueError, match="more than 100,000,000"):
+        read_image(tmp_path / "bomb.npy")
+
+
+def test_two_objects_are_an_error_or_the_largest_is_kept(tmp_path):
+    path = write_dataset(tmp_path, "yolo")
+    small = RotatedBox(20, 20, 0, 8, 9)
+    labels = tmp_path / "train" / "labels" / "000.txt"
+    labels.write_text(labels.read_text() + text_line(small, format="yolo", size=(128, 96)) + "\n")
+    with pytest.raises(ValueError, match=r"000\.txt, line 2: a second object in 000\.png"):
+        load_dataset(path, "train")
+    path.write_text(path.read_text() + "several: largest\n")
+    assert score_iou(load_dataset(path, "train")[0][1], BOXES[0]) > 0.999
+
+
+def test_without_a_heading_a_table_gives_axes(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    path.write_text(path.read_text() + "heading: false\n")
+    for (_, found), box in zip(load_dataset(path, "train"), BOXES, strict=True):
+        if box:
+            assert score_iou(found, box) > 0.999
+            assert -math.pi / 2 < found.yaw <= math.pi / 2
+            assert yaw_error(2 * found.yaw, 2 * box.yaw) < 1e-6
+
+
+def test_the_same_picture_in_another_file_is_found(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    write_dataset(tmp_path, "csv", boxes=[RotatedBox(70, 50, 1, 20, 30)], split="test")
+    assert check_dataset(path)[0] == []
+    cv2.imwrite(str(tmp_path / "test" / "images" / "again.bmp"), draw_8bit(BOXES[3]))
+    labels = tmp_path / "test" / "labels.csv"
+    labels.write_text(labels.read_text() + "again.bmp,,,,,\n")
+    (fault,) = check_dataset(path)[0]
+    assert "again.bmp: the same image is in the split train" in fault
+    assert "003.png" in fault
+
+
+def test_check_lists_every_fault_in_one_run(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    write_dataset(tmp_path, "csv", split="test")  # the same images again
+    train = tmp_path / "train"
+    (train / "images" / "003.png").write_bytes(b"broken")
+    lines = (train / "labels.csv").read_text().splitlines()
+    lines[1] = "000.png,500,40,0.3,20,40"  # outside
+    lines[2] = "001.png,30,60,-2,0,30"  # zero size
+    lines.append("ghost.png,1,1,0,5,5")
+    (train / "labels.csv").write_text("\n".join(lines))
+    faults, sheet = check_dataset(path)
+    text = "\n".join(faults)
+    for expected in ("outside the image", "line 3", "ghost.png", "cannot read", "the same image is in the split train"):
+        assert expected in text
+    assert sheet is not None
+    assert sheet.shape[2] == 3
+
+
+def test_check_looks_at_images_whose_labels_are_at_fault(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    write_dataset(tmp_path, "csv", boxes=BOXES[:1], split="test")
+    images, labels = tmp_path / "train" / "images", tmp_path / "train" / "labels.csv"
+    (images / "003.png").write_bytes(b"broken")
+    rows = labels.read_text().splitlines()
+    labels.write_text("\n".join([rows[0], "000.png,60,40,0.3,a,40", *rows[2:4]]))
+    faults, _ = check_dataset(path)
+    assert len(faults) == 4
+    for fault, expected in zip(
+        faults, ["line 2: 'a'", "003.png: it has no row", "same image", "cannot read"], strict=True
+    ):
+        assert expected in fault
+
+
+@pytest.mark.parametrize("format", ["csv", "yolo"])
+def test_a_fault_is_told_once(tmp_path, format):
+    path = write_dataset(tmp_path, format)
+    (tmp_path / "train" / "images" / "001.png").write_bytes(b"broken")
+    (fault,) = check_dataset(path)[0]
+    assert "cannot read" in fault
+
+
+def test_a_clean_dataset_has_no_fault(tmp_path):
+    assert check_dataset(write_dataset(tmp_path, "dota"))[0] == []
+
+
+def test_a_missing_split_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no test split"):
+        load_dataset(write_dataset(tmp_path, "csv"), "test")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"flips": True},
+        {"quarter_turns": True},
+        {"rotation": 40.0},
+        {"scale": (0.8, 1.2)},
+        {"shift": 0.15},
+        {"flips": True, "quarter_turns": True, "rotation": 20.0, "scale": (0.9, 1.1), "shift": 0.05},
+    ],
+    ids=str,
+)
+def test_augmented_images_agree_with_their_moved_boxes(config):
+    augment = Augmentation(AugmentationConfig(fill=0.2, **config))
+    random = np.random.default_rng(5)
+    moved = 0
+    for _ in range(20):
+        box = RotatedBox(60 + random.uniform(-5, 5), 48, random.uniform(-3, 3), 24, 40)
+        image, there = augment(draw_box(box), box, random)
+        wanted = draw_box(there, image.shape)
+        overlap = ((image > 0.55) & (wanted > 0.55)).sum() / ((image > 0.55) | (wanted > 0.55)).sum()
+        assert overlap > 0.88  # edges are blurred by interpolation, on wedges that are wider at the tail
+        moved += there != box
+    assert moved >= 8
+
+
+@pytest.mark.parametrize(("fill", "wanted"), [(None, None), (0.0, 0.0), (0.7, 0.7)])
+def test_what_a_rotation_leaves_empty_is_filled(fill, wanted):
+    image = draw_box(RotatedBox(64, 48, 0, 30, 40))
+    turned, _ = Augmentation(AugmentationConfig(rotation=45.0, fill=fill))(image, None, np.random.default_rng(1))
+    assert turned[0, 0] == pytest.approx(image.mean() if wanted is None else wanted, abs=1e-3)
+    assert turned[0, 0] != pytest.approx(image[0, 0], abs=0.01)
+
+
+def test_photometric_changes_leave_the_box_alone():
+    config = AugmentationConfig(brightness=0.2, contrast=0.2, gamma=(0.8, 1.2), noise=0.1, blur=1.0)
+    box = RotatedBox(60, 48, 0.3, 24, 40)
+    image, there = Augmentation(config)(draw_box(box), box, np.random.default_rng(0))
+    np.testing.assert_allclose(there.to_array(), box.to_array(), atol=1e-4)
+    assert not np.array_equal(image, draw_box(box))
+    assert 0 <= image.min() <= image.max() <= 1
+
+
+def test_the_same_random_numbers_give_the_same_augmentation():
+    augment = Augmentation(AugmentationConfig(rotation=30, noise=0.1))
+    box = RotatedBox(60, 48, 0.3, 24, 40)
+    first, second = (augment(draw_box(box), box, np.random.default_rng(7)) for _ in range(2))
+    np.testing.assert_array_equal(first[0], second[0])
+    assert first[1] == second[1]
+
+
+def test_windows_hold_the_object():
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        shape = tuple(random.integers(70, 300, 2).tolist())
+        box = RotatedBox(random.uniform(0, shape[1] - 1), random.uniform(0, shape[0] - 1), 0.4, 20, 30)
+        image = np.zeros(shape, np.float32)
+        image[round(box.y), round(box.x)] = 1
+        cut, there = cut_window(image, box, 96, random)
+        assert cut.shape == (96, 96)
+        assert 0 <= there.x <= 95.5
+        assert 0 <= there.y <= 95.5
+        assert cut[round(there.y), round(there.x)] == 1
+
+
+@pytest.mark.parametrize("kind", ["sequence", "function", "iterable"])
+def test_batches_come_from_any_source(kind):
+    scenes = [(draw_box(box), box) if box else (np.zeros((96, 128), np.float32), None) for box in BOXES]
+    source = {"sequence": scenes, "function": lambda random: scenes[int(random.integers(4))], "iterable": iter(scenes)}
+    series = Batches(source[kind], seed=3, steps=2, batch_size=4, window=64)
+    images, boxes, present = series[0]
+    assert images.shape == (4, 1, 64, 64)
+    assert boxes.shape == (4, 5)
+    assert present.any()
+    if kind != "iterable":
+        again = Batches(source[kind], seed=3, steps=2, batch_size=4, window=64)[0]
+        assert all((a == b).all() for a, b in zip((images, boxes, present), again, strict=True))
+    with pytest.raises(IndexError):
+        series[2]
+
+
+def test_batches_need_scenes():
+    with pytest.raises(ValueError, match="at least one scene"):
+        Batches([], seed=0, steps=1)
+    with pytest.raises(ValueError, match="without any"):
+        Batches(iter([]), seed=0, steps=1)[0]
+
+
+def test_maps_and_windows_are_as_large_as_the_objects():
+    small, large = (_sized(ImagesConfig(), [RotatedBox(50, 50, 0, side, 2 * side)] * 30) for side in (8, 80))
+    assert small.size_unit == pytest.approx(8 * math.sqrt(2), abs=0.1)
+    assert large.size_unit == pytest.approx(80 * math.sqrt(2), abs=0.1)
+    assert small.window == 96
+    assert 160 * math.sqrt(5) / 2 < large.window < 320
+    given = ImagesConfig(size_unit=20, window=128)
+    assert _sized(given, [RotatedBox(50, 50, 0, 80, 80)]) == given
