@@ -181,6 +181,7 @@ class Refiner:
 
     def _puzzle(self, pixels: NDArray[np.float32], guess: RotatedBox) -> _Puzzle:
         """The map of log-likelihood ratios, padded, and all else that does not change during a search."""
+        pixels = np.ascontiguousarray(pixels)
         above = pixels > self.facts.noise_level
         dark = np.log(np.maximum(2 * pixels, 0.03))  # the larger of two uniforms: density 2 v / n against 1 / n
         evidence = np.pad(np.where(above, np.float32(_SURPRISE), dark), PAD)

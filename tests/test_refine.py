@@ -8,11 +8,13 @@ import pytest
 from skimage.draw import line, polygon_perimeter
 
 import centerdet
-from centerdet.posterior import PAD, cover, edge_pixels, find_segments, likelihood, likely_pairs
-from centerdet.refine import Refiner
-from centerdet.scene_facts import SceneFacts
+from centerdet.posterior import PAD, _keep_edge, cover, edge_pixels, find_segments, likelihood, segment_sum
+from centerdet.refine import Fit, Refiner
+from centerdet.refined_detector import RefinedDetector
+from centerdet.scene_facts import Refinement, SceneFacts
 from centerdet.scenes import draw_official, outline
 
+ANYWHERE = centerdet.RotatedBox(100, 100, 1, 25, 38)
 SHIP = np.hstack([SceneFacts().outline, SceneFacts().play])
 TRIANGLE = SceneFacts(
     outline=((0.0, 0.5), (-0.5, -0.5), (0.5, -0.5)), play=((0.0, 0.0),) * 3, ratio=(1.0, 0.2), width=(25, 45), lines=0
@@ -70,16 +72,41 @@ def test_an_outline_far_outside_is_impossible():
     assert likelihood(evidence, np.array([50.0, 190.0, 0.0, 40.0, 40.0, 0.0]), SHIP) < -1e8
 
 
+def test_long_segments_are_summed_up_as_short_ones_are():
+    evidence = np.random.default_rng(6).normal(size=(1200, 1200)).astype(np.float32)
+    for x0, y0, x1, y1 in np.random.default_rng(7).integers(0, 1000, (200, 4)).tolist():
+        x, y = line(x0, y0, x1, y1)
+        wanted = evidence[y + PAD, x + PAD].astype(float).sum()
+        assert segment_sum(evidence, np.array([x0, y0, x1, y1])) == pytest.approx(wanted, abs=1e-2)
+
+
+@pytest.mark.parametrize("corner", range(4))
+def test_another_width_can_keep_an_edge(corner):
+    random = np.random.default_rng(8)
+    for _ in range(20):
+        now = np.array([100, 90, random.uniform(-3, 3), 25, 40, random.normal()])
+        then = now.copy()
+        then[3] += random.uniform(-4, 4)
+        first, second = SHIP[corner], SHIP[(corner + 1) % 4]
+        _keep_edge(now, then, first, second)
+        edges = []
+        for state in (now, then):
+            u, v = (second - first)[:2] + state[5] * (second - first)[2:]
+            cos, sin = np.cos(state[2]), np.sin(state[2])
+            u, v = u * state[3], v * state[4]
+            edges.append([u * cos + v * sin, v * cos - u * sin])
+        np.testing.assert_allclose(edges[1], edges[0], atol=1e-9)
+
+
 def test_lines_explain_a_scene_without_object(scenes):
-    refiner = Refiner()
     empty = [scene for scene in scenes if scene.box is None]
     assert len(empty) >= 5
     for scene in empty:
-        evidence, bright = refiner._evidence(scene.image.astype(np.float32))
-        found = find_segments(evidence, likely_pairs(evidence, bright, 14.0), 6, 14.0)
+        puzzle = Refiner()._puzzle(scene.image.astype(np.float32), ANYWHERE)
+        found = find_segments(puzzle.evidence, puzzle.pairs, 6, 14.0)
         assert len(found) <= 6
-        left = evidence[bright[:, 1] + PAD, bright[:, 0] + PAD] > 0
-        assert left.sum() <= 5 < len(bright) / 4
+        left = puzzle.evidence[puzzle.bright[:, 1] + PAD, puzzle.bright[:, 0] + PAD] > 0
+        assert left.sum() <= 5 < len(puzzle.bright) / 4
 
 
 def test_guesses_become_exact_and_empty_scenes_stay_empty(scenes):
@@ -87,16 +114,27 @@ def test_guesses_become_exact_and_empty_scenes_stay_empty(scenes):
     refiner = Refiner()
     before, after, false_alarms = [], [], 0
     for scene in scenes:
-        guess = jittered(scene.box or centerdet.RotatedBox(100, 100, 1, 25, 38), random)
-        found = refiner.refine(scene.image, guess)
+        guess = jittered(scene.box or ANYWHERE, random)
+        fit = refiner.refine(scene.image, guess)
         if scene.box is None:
-            false_alarms += found is not None and found.score > 0.5
+            false_alarms += fit is not None and fit.gain > 15
         else:
             before.append(centerdet.score_iou(guess, scene.box))
-            after.append(centerdet.score_iou(found and found.box, scene.box))
+            after.append(centerdet.score_iou(fit and fit.box, scene.box))
     assert false_alarms <= 1
     assert np.mean(before) < 0.9
     assert np.mean(np.array(after) > 0.9) >= 0.9
+
+
+def test_a_wrong_heading_is_set_right(scenes):
+    after = []
+    for scene in [scene for scene in scenes if scene.box][:10]:
+        box = np.add(scene.box.to_array(), [2, -2, np.pi - 0.2, 1, -2])
+        fit = Refiner().refine(scene.image, centerdet.RotatedBox(*box.tolist()))
+        error = fit.box.yaw - scene.box.yaw
+        after.append(abs(np.arctan2(np.sin(error), np.cos(error))))
+    assert np.median(after) < 0.05
+    assert sum(error < 0.3 for error in after) >= 9
 
 
 def test_another_outline_can_be_given():
@@ -110,25 +148,26 @@ def test_another_outline_can_be_given():
         u, v = np.array(TRIANGLE.outline).T * [[box.width], [box.height]]
         x, y = polygon_perimeter(corners[0] + u * cos + v * sin, corners[1] - u * sin + v * cos)
         image[y, x] = np.maximum(image[y, x], random.random(len(x)))
-        found = Refiner(TRIANGLE).refine(image, jittered(box, random))
-        after.append(centerdet.score_iou(found and found.box, box))
+        fit = Refiner(TRIANGLE).refine(image, jittered(box, random))
+        after.append(centerdet.score_iou(fit and fit.box, box))
     assert np.median(after) > 0.9
 
 
 def test_answers_do_not_depend_on_threads_or_repetition(scenes):
-    refiner = Refiner(candidates=500, chains=2, steps=200)
+    refiner = Refiner(candidates=500, more=500, chains=2, steps=200)
     images = [scene.image for scene in scenes[:6]]
-    guesses = [scene.box or centerdet.RotatedBox(90, 80, 1, 25, 38) for scene in scenes[:6]]
+    guesses = [scene.box or ANYWHERE for scene in scenes[:6]]
     one = refiner.refine_batch(images, guesses)
     assert one == refiner.refine_batch(images, guesses, threads=3)
 
 
-def test_a_detector_refines_by_the_facts_stored_with_its_weights(scenes, tmp_path):
+def test_a_detector_refines_by_what_is_stored_with_its_weights(scenes, tmp_path):
     detector = centerdet.load()
-    detector.scene = SceneFacts()
+    detector.refinement = Refinement(threshold=0.4, calibration=centerdet.Calibration(a=2.0, b=1.0, c=0.5))
     detector.save(tmp_path / "weights.safetensors")
     again = centerdet.load(tmp_path / "weights.safetensors")
-    assert again.scene == SceneFacts()
+    assert again.refinement == detector.refinement
+    assert again.refined().threshold == 0.4
     images = [scene.image for scene in scenes[:8]]
     plain, refined = again.detect_batch(images), again.detect_batch(images, refine=True)
     gains = [
@@ -137,14 +176,36 @@ def test_a_detector_refines_by_the_facts_stored_with_its_weights(scenes, tmp_pat
         if scene.box and a
     ]
     assert np.mean(gains) > 0.03
-    alone = again.detect(images[0], refine=Refiner())
-    np.testing.assert_allclose(alone.box.to_array(), refined[0].box.to_array(), atol=1e-3)
+    index = next(i for i, found in enumerate(refined) if found)
+    alone = again.detect(images[index], refine=True)
+    np.testing.assert_allclose(alone.box.to_array(), refined[index].box.to_array(), atol=1e-3)
+
+
+class Fixed:
+    """Stands for a ``Refiner`` whose answers are known."""
+
+    def __init__(self, *fits):
+        self.fits = list(fits)
+
+    def refine_batch(self, images, guesses, *, threads):
+        return self.fits
+
+
+def test_what_does_not_fit_leaves_the_box_alone(scenes):
+    detector = centerdet.load(threshold=0.0)
+    images = [scene.image for scene in scenes[:3]]
+    before = detector.detect_batch(images)
+    box = centerdet.RotatedBox(90, 80, 1, 20, 30)
+    fits = Fit(box, gain=60.0, unexplained=0), Fit(box, gain=-3.0, unexplained=9), None
+    after = RefinedDetector(detector, Refinement(threshold=0.0), refiner=Fixed(*fits)).detect_batch(images)
+    assert [found.box for found in after] == [box, before[1].box, before[2].box]
+    assert after[0].score > 0.9 > 0.5 > after[1].score > after[2].score
 
 
 def test_without_facts_there_is_no_refinement(scenes):
     detector = centerdet.load()
-    detector.scene = None
-    with pytest.raises(ValueError, match=r"what is known of their scenes.*refine=Refiner"):
+    detector.refinement = None
+    with pytest.raises(ValueError, match=r"what is known of their scenes.*detector.refinement = "):
         detector.detect(scenes[0].image, refine=True)
 
 
