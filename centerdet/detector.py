@@ -23,7 +23,7 @@ from centerdet.scene_facts import Refinement, SceneFacts
 from centerdet.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
-    from centerdet.refined_detector import RefinedDetector
+    from centerdet.refine import RefinedDetector
 
 _SHIPPED = "centerdet.safetensors"
 CPU_PIXELS = 320_000  # in one go of the network: more of them, and their maps leave a CPU's cache
@@ -103,7 +103,7 @@ class Detector(Finder):
             ValueError: If there are none.
             ImportError: If numba is missing.
         """
-        from centerdet.refined_detector import RefinedDetector  # here, since it needs numba
+        from centerdet.refine import RefinedDetector  # here, since it needs numba
 
         if self.refinement is None:
             raise ValueError(

@@ -8,9 +8,11 @@ import pytest
 from skimage.draw import line, polygon_perimeter
 
 import centerdet
-from centerdet.posterior import PAD, _keep_edge, cover, edge_pixels, find_segments, likelihood, segment_sum
-from centerdet.refine import Fit, Refiner
-from centerdet.refined_detector import RefinedDetector
+from centerdet.refine import Fit, RefinedDetector, Refiner
+from centerdet.refine.chains import _keep_edge
+from centerdet.refine.edges import PAD, edge_pixels, segment_sum
+from centerdet.refine.outlines import cover, likelihood
+from centerdet.refine.segments import find_segments
 from centerdet.scene_facts import Refinement, SceneFacts
 from centerdet.scenes import draw_official, outline
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from centerdet.box import RotatedBox
 from centerdet.calibration import Calibration
 from centerdet.finder import Finder
-from centerdet.refine import Fit, Refiner
+from centerdet.refine.refiner import Fit, Refiner
 from centerdet.scene_facts import Refinement
 
 

@@ -21,17 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from centerdet.box import RotatedBox
 from centerdet.images import to_unit_range
-from centerdet.posterior import (
-    PAD,
-    blank_segment,
-    chain,
-    cover,
-    find_segments,
-    likelihood,
-    likely_pairs,
-    log_prior,
-    screen,
-)
+from centerdet.refine.chains import chain
+from centerdet.refine.edges import PAD, blank_segment
+from centerdet.refine.outlines import cover, likelihood, log_prior, screen
+from centerdet.refine.segments import find_segments, likely_pairs
 from centerdet.scene_facts import SceneFacts
 
 _SURPRISE = 6.0  # nats: what it costs to leave a pixel above the noise unexplained
