@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -76,27 +77,32 @@ def train(config: Config, directory: Path, device: torch.device, *, resume: bool
 
 
 def calibrate(config: Config, directory: Path, device: torch.device) -> None:
-    """Calibrates the best weights on scenes that come after those of the validation."""
+    """Calibrates the best weights on scenes that come after those of the validation, then their refinement."""
     best = directory / "best.safetensors"
     detector = centerdet.load(best, device=device)
-    unseen = centerdet.Scenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
-    report = centerdet.calibrate(detector, unseen, count=config.validation.calibration_scenes, progress=True)
+    report = centerdet.calibrate(detector, _unseen(config), count=config.validation.calibration_scenes, progress=True)
     detector.report["calibration"] = report.to_dict()
     detector.save(best)
     print(f"{best}, calibrated on {report.samples} further validation scenes:\n{report}")
-    if config.scenes.noise_level == 1:
-        return  # any pixel may be background: there is nothing to refine by
+    if config.scenes.noise_level < 1:  # else any pixel may be background, and there is nothing to refine by
+        report = calibrate_refinement(config, detector)
+        detector.save(best)
+        print(f"the same, refined:\n{report}")
+
+
+def calibrate_refinement(config: Config, detector: centerdet.Detector) -> centerdet.Report:
+    """Makes a detector refine by the laws of its config's scenes, with a calibration and a threshold for that."""
     scene = centerdet.SceneFacts(noise_level=config.scenes.noise_level, lines=config.scenes.no_lines)
     detector.refinement = centerdet.Refinement(scene=scene)
     refined = detector.refined()
-    unseen = centerdet.Scenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
-    report = centerdet.calibrate(refined, unseen, count=config.validation.calibration_scenes, progress=True)
-    detector.refinement = centerdet.Refinement(
-        scene=scene, threshold=refined.threshold, calibration=refined.calibration
-    )
+    report = centerdet.calibrate(refined, _unseen(config), count=config.validation.calibration_scenes, progress=True)
+    detector.refinement = replace(detector.refinement, threshold=refined.threshold, calibration=refined.calibration)
     detector.report["refinement"] = report.to_dict()
-    detector.save(best)
-    print(f"the same, refined:\n{report}")
+    return report
+
+
+def _unseen(config: Config) -> centerdet.Scenes:
+    return centerdet.Scenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
 
 
 if __name__ == "__main__":

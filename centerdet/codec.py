@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, max_pool2d
 
 from centerdet.maps import Prediction, Target
 
@@ -121,6 +121,13 @@ class Codec:
         # A raw network can say anything; a box has extents above zero.
         width, height = (side.mul(self.config.size_unit).clamp(min=1.0) for side in (width, height))
         return torch.stack([x, y, torch.atan2(sin, cos) / (1 if self.heading else 2), width, height], 1), scores
+
+    def without_peak(self, prediction: Prediction) -> Prediction:
+        """The same maps without the cells around each heatmap's highest one: ``decode`` then finds the next peak."""
+        center = prediction.center
+        highest = center == center.amax((2, 3), keepdim=True)
+        around = max_pool2d(highest.float(), 5, stride=1, padding=2) > 0
+        return prediction._replace(center=torch.where(around, -30.0, center))
 
     def heatmap(self, prediction: Prediction, image_size: tuple[int, int]) -> Tensor:
         """The centre heatmap as probabilities ``(B, H, W)``, aligned with images of ``image_size`` (H, W) pixels."""

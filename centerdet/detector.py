@@ -121,12 +121,26 @@ class Detector(Finder):
         array = self._prepare(image)
         return self.codec.heatmap(self._predict(array[None]), array.shape)[0].cpu().numpy()
 
-    @torch.inference_mode()
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        count = len(images) if self._device.type != "cpu" else max(1, CPU_PIXELS // images[0].size)
-        parts = [self.read(self._predict(images[first : first + count])) for first in range(0, len(images), count)]
+        boxes, scores = self.candidates(images, 1)
+        return boxes[:, 0], scores[:, 0]
+
+    @torch.inference_mode()
+    def candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As ``Finder.candidates``: the heatmap's highest peaks, some cells apart."""
+        chunk = len(images) if self._device.type != "cpu" else max(1, CPU_PIXELS // images[0].size)
+        parts = [self._peaks(images[first : first + chunk], count) for first in range(0, len(images), chunk)]
         boxes, scores = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
         return boxes, scores
+
+    def _peaks(self, images: NDArray[np.float32], count: int) -> tuple[Tensor, Tensor]:
+        prediction = self._predict(images)
+        peaks = [self.read(prediction)]
+        while len(peaks) < count:
+            prediction = self.codec.without_peak(prediction)
+            peaks.append(self.read(prediction))
+        boxes, scores = (torch.stack(part, dim=1) for part in zip(*peaks, strict=True))
+        return boxes, scores  # (B, K, 5), (B, K)
 
     def _predict(self, images: NDArray[np.float32]) -> Prediction:
         return self._fused(torch.from_numpy(images)[:, None].to(self._device))

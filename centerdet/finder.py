@@ -97,6 +97,11 @@ class Finder(ABC):
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
         """The centre heatmap: probabilities ``(H, W)``, aligned with the image."""
 
+    def candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Images ``(B, H, W)`` in [0, 1] -> the K <= count likeliest boxes ``(B, K, 5)`` and their scores ``(B, K)``."""
+        boxes, scores = self._decode(images)
+        return boxes[:, None], scores[:, None]
+
     @abstractmethod
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Images ``(B, H, W)`` in [0, 1] -> boxes ``(B, 5)`` and scores ``(B,)``, however low."""

@@ -117,7 +117,7 @@ def test_guesses_become_exact_and_empty_scenes_stay_empty(scenes):
     before, after, false_alarms = [], [], 0
     for scene in scenes:
         guess = jittered(scene.box or ANYWHERE, random)
-        fit = refiner.refine(scene.image, guess)
+        fit = refiner.refine(scene.image, [guess])
         if scene.box is None:
             false_alarms += fit is not None and fit.gain > 15
         else:
@@ -132,11 +132,20 @@ def test_a_wrong_heading_is_set_right(scenes):
     after = []
     for scene in [scene for scene in scenes if scene.box][:10]:
         box = np.add(scene.box.to_array(), [2, -2, np.pi - 0.2, 1, -2])
-        fit = Refiner().refine(scene.image, centerdet.RotatedBox(*box.tolist()))
+        fit = Refiner().refine(scene.image, [centerdet.RotatedBox(*box.tolist())])
         error = fit.box.yaw - scene.box.yaw
         after.append(abs(np.arctan2(np.sin(error), np.cos(error))))
     assert np.median(after) < 0.05
     assert sum(error < 0.3 for error in after) >= 9
+
+
+def test_the_second_guess_may_be_the_right_one(scenes):
+    scene = next(scene for scene in scenes if scene.box)
+    wrong = centerdet.RotatedBox(200 - scene.box.x, 200 - scene.box.y, scene.box.yaw + 1, 20, 30)
+    fit = Refiner(more=1).refine(scene.image, [wrong, scene.box])
+    assert centerdet.score_iou(fit.box, scene.box) > 0.9
+    with pytest.raises(ValueError, match="at least one guess"):
+        Refiner().refine(scene.image, [])
 
 
 def test_another_outline_can_be_given():
@@ -150,7 +159,7 @@ def test_another_outline_can_be_given():
         u, v = np.array(TRIANGLE.outline).T * [[box.width], [box.height]]
         x, y = polygon_perimeter(corners[0] + u * cos + v * sin, corners[1] - u * sin + v * cos)
         image[y, x] = np.maximum(image[y, x], random.random(len(x)))
-        fit = Refiner(TRIANGLE).refine(image, jittered(box, random))
+        fit = Refiner(TRIANGLE).refine(image, [jittered(box, random)])
         after.append(centerdet.score_iou(fit and fit.box, box))
     assert np.median(after) > 0.9
 
@@ -158,7 +167,7 @@ def test_another_outline_can_be_given():
 def test_answers_do_not_depend_on_threads_or_repetition(scenes):
     refiner = Refiner(candidates=500, more=500, chains=2, steps=200)
     images = [scene.image for scene in scenes[:6]]
-    guesses = [scene.box or ANYWHERE for scene in scenes[:6]]
+    guesses = [[scene.box or ANYWHERE] for scene in scenes[:6]]
     one = refiner.refine_batch(images, guesses)
     assert one == refiner.refine_batch(images, guesses, threads=3)
 

@@ -32,6 +32,7 @@ _LINE = 14.0  # nats: the least evidence for a line
 _LONG_LINE = 45.0  # nats: what an edge of the outline seldom has
 _HAZE = 3.0  # nats: the most that a pixel counts where outlines are a pixel off
 _FEW = 4  # so many bright pixels may be left over where all was found: short lines, lines that are a pixel off
+_SURE = 60.0  # nats: what an outline gains that need not be looked for elsewhere
 _SCREENED = 300  # outlines that a screening keeps
 
 
@@ -67,6 +68,10 @@ class _Answer(NamedTuple):
     value: float
     unexplained: int
 
+    def convinces(self, value: float) -> bool:
+        """Whether it need not be looked for elsewhere."""
+        return self.value >= value and self.unexplained <= 1.5 * _FEW
+
 
 class Refiner:
     """Refines detections on scenes whose laws are known.
@@ -101,28 +106,29 @@ class Refiner:
         self._near[::4, :5] *= 2
         self._near[0] = 0
         self._far = random.standard_normal((more, 6), np.float32) * np.float32([1.8, 1.8, 2.5, 2.0, 2.2, 1.0])
-        quarter, eighth = len(self._far) // 4, len(self._far) // 8
-        self._far[:quarter, 2] += math.pi / self._spread[2]  # nose and tail confused
-        self._far[-eighth:, 2] *= math.pi / (2.5 * self._spread[2])  # any yaw
+        self._far[: more // 4, 2] += math.pi / self._spread[2]  # nose and tail confused
+        self._far[more // 2 :, 2] *= 4 * math.pi / (2.5 * self._spread[2])  # any yaw
 
     def refine_batch(
-        self, images: Sequence[ArrayLike], guesses: Sequence[RotatedBox], *, threads: int = 1
+        self, images: Sequence[ArrayLike], guesses: Sequence[Sequence[RotatedBox]], *, threads: int = 1
     ) -> list[Fit | None]:
         """As ``refine``, for many images; the answers do not depend on the number of threads."""
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(self.refine, images, guesses))
 
-    def refine(self, image: ArrayLike, guess: RotatedBox) -> Fit | None:
+    def refine(self, image: ArrayLike, guesses: Sequence[RotatedBox]) -> Fit | None:
         """What an image holds, given about where; ``None`` where lines alone explain it.
 
         Args:
             image: As ``Detector.detect`` takes it.
-            guess: The likeliest box, however unlikely.
+            guesses: At least one box, however unlikely; the likeliest first.
 
         Raises:
-            ValueError: If the image is not as ``Detector.detect`` wants it.
+            ValueError: If the image is not as ``Detector.detect`` wants it, or there is no guess.
         """
-        puzzle = self._puzzle(to_unit_range(image), guess)
+        if not guesses:
+            raise ValueError("refining needs at least one guess, got none")
+        puzzle = self._puzzle(to_unit_range(image), guesses[0])
         alone = puzzle.evidence.copy()
         find_segments(alone, puzzle.pairs, self.facts.lines, _LINE)
         left = _left(alone, puzzle.bright)
@@ -130,9 +136,10 @@ class Refiner:
             return None
         lines_alone = float(puzzle.evidence.sum() - alone.sum())
         best = self._attempt(puzzle, puzzle.guess, self._near, 1)
-        if best.value < lines_alone + 60 or best.unexplained > 1.5 * _FEW:
-            best = max(best, self._attempt(puzzle, puzzle.guess, self._far, 3), key=_value)
-        if best.value < lines_alone + 30 or best.unexplained > 1.5 * _FEW:
+        if not best.convinces(lines_alone + _SURE):
+            starts = [self._attempt(puzzle, np.array([*box.to_array(), 0.0]), self._near, 1) for box in guesses[1:]]
+            best = max([best, *starts, self._attempt(puzzle, puzzle.guess, self._far, 5)], key=_value)
+        if not best.convinces(lines_alone + _SURE / 2):
             middle = np.array([*np.median(left, axis=0), *puzzle.guess[2:]])  # of what lines cannot explain
             best = max(best, self._attempt(puzzle, middle, self._far, 3), key=_value)
         _, mean = chain(best.masked, best.outline, *self._around(puzzle, puzzle.guess), 4 * self.steps, 1.0, 0)
