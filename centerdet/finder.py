@@ -98,7 +98,7 @@ class Finder(ABC):
         """The centre heatmap: probabilities ``(H, W)``, aligned with the image."""
 
     def candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Images ``(B, H, W)`` in [0, 1] -> the K <= count likeliest boxes ``(B, K, 5)`` and their scores ``(B, K)``."""
+        """Images ``(B, H, W)`` in [0, 1] -> the likeliest boxes ``(B, K, 5)`` and scores ``(B, K)``, K <= count."""
         boxes, scores = self._decode(images)
         return boxes[:, None], scores[:, None]
 

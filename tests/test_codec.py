@@ -128,3 +128,14 @@ def test_decode_never_gives_a_box_without_extent():
 def test_impossible_settings_are_refused(arguments):
     with pytest.raises(ValueError, match="must be"):
         CodecConfig(**arguments)
+
+
+def test_without_its_peak_a_heatmap_shows_the_next_one():
+    codec = Codec()
+    first, second = RotatedBox(60, 80, 1.0, 24, 36), RotatedBox(150, 120, -2.0, 30, 40)
+    a, b = (perfect(codec.encode(*as_tensors(box), SIZE)) for box in (first, second))
+    both = Prediction(*(torch.where(a.center >= b.center, x, y) for x, y in zip(a, b, strict=True)))
+    both = both._replace(center=torch.maximum(a.center + 1, b.center))
+    found = [codec.decode(maps)[0][0].tolist() for maps in (both, codec.without_peak(both))]
+    for box, wanted in zip(found, (first, second), strict=True):
+        assert score_iou(box, wanted) > 0.95
