@@ -1,16 +1,14 @@
-"""A data set: the labelled images of the splits that a YAML file names; ``centerdet.data`` says what is in the file."""
+"""A data set's YAML file, and the files and labels of the splits it names; ``centerdet.data`` says what is in it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, overload
-
-from numpy.typing import NDArray
+from typing import Literal, NamedTuple
 
 from centerdet.box import RotatedBox
-from centerdet.data.image_files import find_images, image_size, pad_small, read_image
+from centerdet.data.image_files import find_images, image_size
 from centerdet.data.labels import Label, LabelFormat, read_csv, read_text
 from centerdet.strict_yaml import read_yaml
 
@@ -65,51 +63,9 @@ class Item(NamedTuple):
     box: RotatedBox | None
 
 
-class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
-    """The labelled images of one split; each is read when it is asked for.
-
-    Args:
-        items: Files and their objects.
-    """
-
-    def __init__(self, items: Sequence[Item]) -> None:
-        self.items = tuple(items)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    @overload
-    def __getitem__(self, index: int) -> tuple[NDArray, RotatedBox | None]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Dataset: ...
-
-    def __getitem__(self, index: int | slice) -> tuple[NDArray, RotatedBox | None] | Dataset:
-        """Reads image ``index``, padded if it is small; a slice is a smaller data set. Errors as in ``read_image``."""
-        if isinstance(index, slice):
-            return Dataset(self.items[index])
-        item = self.items[index]
-        return pad_small(read_image(item.path)), item.box
-
-
 def read_data_config(path: str | Path) -> DataConfig:
     """Reads a data set's YAML file, strictly; errors as in ``strict_yaml.read_yaml``."""
     return read_yaml(path, DataConfig)
-
-
-def load_dataset(path: str | Path, split: Literal["train", "validation", "test"]) -> Dataset:
-    """The labelled images of one split of a data set's YAML file.
-
-    Raises:
-        ValueError: If the file or the split is missing, or a label is wrong; the message names the first fault, its
-            file and line, and says how many there are.
-    """
-    config = read_data_config(path)
-    items, faults = read_split(config, split, Path(path).parent)
-    if faults:
-        more = f" (and {len(faults) - 1} more: centerdet check {path} lists them all)" if len(faults) > 1 else ""
-        raise ValueError(f"{faults[0]}{more}")
-    return Dataset(items)
 
 
 def read_split(config: DataConfig, split: str, root: Path) -> tuple[list[Item], list[str]]:
@@ -122,26 +78,49 @@ def read_split(config: DataConfig, split: str, root: Path) -> tuple[list[Item], 
     if where is None:
         raise ValueError(f"the data set has no {split} split; add a line '{split}: {{images: ..., labels: ...}}'")
     folder, labels = root / where.images, root / where.labels
-    paths = find_images(folder)
-    if config.format == "csv":
-        found, faults = _match(folder, paths, labels, config)
-    else:
-        found, faults = _read_texts(folder, paths, labels, config)
+    sizes: dict[Path, tuple[int, int] | None] = {}  # None: there is no telling
+    faults = []
+    for path in find_images(folder):
+        try:
+            sizes[path] = image_size(path)
+        except ValueError as error:
+            sizes[path] = None
+            faults.append(str(error))
+    read = _match if config.format == "csv" else _read_texts
+    found, wrong = read(folder, sizes, labels, config)
     items = []
     for path, objects in found.items():
-        if len(objects) > 1 and config.several == "error":
-            faults.append(
-                f"{objects[1].place}: a second object in {path.name}, and there may be one; remove it, "
-                "or say 'several: largest' in the data set's file"
-            )
+        size = sizes[path]
+        if size is None:
             continue
-        largest = max((label.box for label in objects), key=lambda box: box.width * box.height, default=None)
-        items.append(Item(path, largest))
-    return items, faults
+        try:
+            items.append(Item(path, _choose(objects, path, size, config)))
+        except ValueError as error:
+            wrong.append(str(error))
+    return items, wrong + faults
+
+
+def _choose(objects: list[Label], path: Path, size: tuple[int, int], config: DataConfig) -> RotatedBox | None:
+    """The box of an image's object; errors name file and line."""
+    if not objects:
+        return None
+    if len(objects) > 1 and config.several == "error":
+        raise ValueError(
+            f"{objects[1].place}: a second object in {path.name}, and there may be one; remove it, "
+            "or say 'several: largest' in the data set's file"
+        )
+    label = max(objects, key=lambda label: label.box.width * label.box.height)
+    center, (width, height) = (label.box.x, label.box.y), size
+    if not all(-0.5 <= place <= side - 0.5 for place, side in zip(center, size, strict=True)):
+        raise ValueError(
+            f"{label.place}: the object's centre ({center[0]:.6g}, {center[1]:.6g}) is outside the image {path.name}, "
+            f"{width} x {height} px; correct the label, or the data set's format"
+        )
+    return label.box
 
 
 def _match(
-    folder: Path, paths: list[Path], labels: Path, config: DataConfig
+    folder: Path, paths: Iterable[Path], labels: Path, config: DataConfig
 ) -> tuple[dict[Path, list[Label]], list[str]]:
     """A CSV file's rows and a folder's images: either must name the other."""
     by_name, faults = read_csv(labels, heading=config.heading)
@@ -157,20 +136,17 @@ def _match(
 
 
 def _read_texts(
-    folder: Path, paths: list[Path], labels: Path, config: DataConfig
+    folder: Path, sizes: Mapping[Path, tuple[int, int] | None], labels: Path, config: DataConfig
 ) -> tuple[dict[Path, list[Label]], list[str]]:
     """The text file of each image; one without an image is a fault, an image without one has no object."""
     if not labels.is_dir():
         raise ValueError(f"there is no folder {labels} with the labels of {folder}")
     found, faults = {}, []
     orphans = {path.relative_to(labels).with_suffix("") for path in labels.rglob("*.txt")}
-    for path in paths:
+    for path, size in sizes.items():
         name = path.relative_to(folder).with_suffix("")
         orphans.discard(name)
-        try:
-            size = image_size(path)
-        except ValueError as error:
-            faults.append(str(error))
+        if size is None:
             continue
         text = labels / f"{name}.txt"
         objects, wrong = read_text(text, format=config.format, size=size, heading=config.heading)
