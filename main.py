@@ -47,15 +47,15 @@ def main(arguments: list[str] | None = None) -> None:
     everything = collect_all(detector, _draw(options, lines), count=options.samples, progress=True)
     outcomes = everything.above(detector.threshold)
     report = summarise(outcomes)
-    print(report)
-    if options.breakdown:
-        print(f"\n{breakdown(outcomes, lines)}")
     if options.report:
         title = f"{options.samples} default scenes, seed {options.seed}"
         page = render_page(detector, everything, _draw(options, []), title=title, lines=lines)
         write_atomically(options.report, page.encode())
     if options.json:
         write_json(options.json, {"seed": options.seed, "threshold": detector.threshold, **report.to_dict()})
+    print(report)
+    if options.breakdown:
+        print(f"\n{breakdown(outcomes, lines)}")
 
 
 def _draw(options: argparse.Namespace, lines: list[NDArray]) -> Iterator[tuple[NDArray, centerdet.RotatedBox | None]]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import centerdet
 from centerdet.command import add_command, fail_cleanly
-from centerdet.data.commands import add_check, add_evaluate, add_predict, add_train
+from centerdet.data.commands import add_check, add_train
+from centerdet.data.detector_commands import add_evaluate, add_predict
 
 
 @fail_cleanly

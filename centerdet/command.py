@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
 def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
     """Turns a script's ``main`` into one that returns an exit code.
 
-    0: done; 2: wrong input (``ValueError``, ``OSError``), a package that is missing or a loss that is not finite, told
-    in one line on stderr; 130: stopped by Ctrl-C.
+    0: done; 2: wrong input (``ValueError``, ``OSError``), a package that is missing, too little memory or a loss that
+    is not finite, told in one line on stderr; 130: stopped by Ctrl-C; 141: whoever reads stdout has gone, as ``head``.
     """
 
     @functools.wraps(main)
     def wrapped(*arguments: object) -> int:
         try:
             main(*arguments)
-        except (ValueError, OSError, ImportError, FloatingPointError) as error:
+            sys.stdout.flush()  # a reader that has gone is noticed here, not at the interpreter's end
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
+            return 141
+        except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
         except KeyboardInterrupt as stop:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import base64
 import html
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from centerdet.box import Detection, RotatedBox, yaw_error
+from centerdet.box import Detection, RotatedBox
 from centerdet.breakdown import breakdown
-from centerdet.calibration import calibration_error, reliability
 from centerdet.finder import Finder
 from centerdet.images import to_unit_range
-from centerdet.report import RIGHT, Outcomes, Report, summarise
+from centerdet.report import Outcomes, Report, summarise
+from centerdet.report_curves import draw_curves
 from centerdet.viz import draw_tile
 
 LabelledImage = tuple[NDArray, RotatedBox | None]
@@ -82,7 +79,7 @@ def render_page(
         f"IoU &gt; 0.7 of the {report.scored} images that have a true or a found box.</p>",
         _score_table(report),
         '<section><h2>Curves</h2><div class="curves">',
-        *(_svg(draw, everything, outcomes) for draw in (_precision_recall, _ious, _headings, _reliability)),
+        *(_curve(svg, caption) for svg, caption in draw_curves(everything, detector.threshold)),
         "</div></section>",
         f"<section><h2>What is wrong</h2><pre>{html.escape(breakdown(outcomes, lines))}</pre></section>",
     ]
@@ -130,52 +127,5 @@ def _picture(detector: Finder, image: NDArray, truth: RotatedBox | None, outcome
     )
 
 
-def _svg(draw: Callable[[Axes, Outcomes, Outcomes], str], everything: Outcomes, outcomes: Outcomes) -> str:
-    figure = Figure(figsize=(4, 3), layout="constrained")
-    caption = draw(figure.add_subplot(), everything, outcomes)
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    image = text.getvalue()
-    return f"<figure>{image[image.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
-
-
-def _precision_recall(axes: Axes, everything: Outcomes, outcomes: Outcomes) -> str:
-    found = ~np.isnan(everything.scores)
-    order = np.argsort(-everything.scores[found], kind="stable")
-    hits = np.cumsum((everything.iou > RIGHT)[found][order])
-    precision = hits / np.arange(1, len(hits) + 1)
-    recall = hits / max(1, int((~np.isnan(everything.truth[:, 0])).sum()))
-    axes.plot(recall, precision)
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
-    return "Precision and recall of boxes with IoU > 0.7 as the threshold falls"
-
-
-def _ious(axes: Axes, everything: Outcomes, outcomes: Outcomes) -> str:
-    both = ~np.isnan(outcomes.found[:, 0]) & ~np.isnan(outcomes.truth[:, 0])
-    axes.hist(outcomes.iou[both], bins=np.linspace(0, 1, 41))
-    axes.axvline(RIGHT, color="0.4", linestyle="--", linewidth=1)
-    axes.set(xlabel="IoU", ylabel="images")
-    return "IoU of found and true box; right of the dashed line a box is right"
-
-
-def _headings(axes: Axes, everything: Outcomes, outcomes: Outcomes) -> str:
-    right = outcomes.iou > RIGHT
-    turns = 1 if outcomes.heading else 2
-    error = yaw_error(turns * outcomes.found[right, 2], turns * outcomes.truth[right, 2])
-    axes.hist(np.degrees(error) / turns, bins=np.linspace(0, 180 / turns, 61), log=bool(right.any()))
-    axes.set(xlabel="heading error, degrees" if outcomes.heading else "axis error, degrees", ylabel="images")
-    axes.set_ylim(bottom=0.5 if right.any() else 0)  # on a scale of logarithms, 1 is to be seen
-    return f"{'Heading' if outcomes.heading else 'Axis'} error of the boxes with IoU > 0.7"
-
-
-def _reliability(axes: Axes, everything: Outcomes, outcomes: Outcomes) -> str:
-    found = ~np.isnan(everything.scores)
-    right = (everything.iou > RIGHT)[found]
-    count, mean, fraction = reliability(everything.scores[found], right)
-    seen = count > 0
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    axes.plot(mean[seen], fraction[seen], linewidth=1)
-    axes.scatter(mean[seen], fraction[seen], s=6 + 100 * count[seen] / max(1, count.max()), clip_on=False, zorder=3)
-    axes.set(xlabel="score", ylabel="fraction with IoU > 0.7", xlim=(0, 1), ylim=(0, 1))
-    error = calibration_error(everything.scores[found], right)
-    return f"Is a score the chance of being right? Larger dots: more images. Expected calibration error: {error:.3f}"
+def _curve(svg: str, caption: str) -> str:
+    return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"

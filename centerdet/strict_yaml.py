@@ -27,7 +27,7 @@ def read_yaml(path: str | Path, kind: type[Section]) -> Section:
     """
     try:
         values = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     try:
         return parse(kind, {} if values is None else values)

@@ -82,7 +82,8 @@ def draw_tile(
 def _shrink(picture: NDArray, factor: float) -> NDArray:
     import cv2
 
-    return cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    height, width = (max(1, round(side * factor)) for side in picture.shape)
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _shrink_box(box: RotatedBox, factor: float) -> RotatedBox:

@@ -59,7 +59,8 @@ ALLOWED = {
         *("processes", "symmetry"),
     },
     "training": {"codec", "journal", "losses", "maps", "metrics", "network", "processes", "report", "run"},
-    "report_page": {"box", "breakdown", "calibration", "finder", "images", "report", "viz"},
+    "report_curves": {"box", "calibration", "report"},
+    "report_page": {"box", "breakdown", "finder", "images", "report", "report_curves", "viz"},
     "strict_yaml": set(),
     "config": {
         *("codec", "data.augment", "losses", "network", "run", "scene_batches", "scenes", "strict_yaml"),
@@ -67,8 +68,9 @@ ALLOWED = {
     "data.corners": {"box"},
     "data.labels": {"box", "data.corners", "files"},
     "data.image_files": {"images"},
-    "data.dataset": {"box", "data.image_files", "data.labels", "strict_yaml"},
-    "data.check": {"data.dataset", "data.image_files", "images", "viz"},
+    "data.splits": {"box", "data.image_files", "data.labels", "strict_yaml"},
+    "data.dataset": {"box", "data.image_files", "data.splits", "images"},
+    "data.check": {"data.image_files", "data.splits", "images", "viz"},
     "data.augment": {"box", "data.corners"},
     "data.batches": {"box", "data.augment", "images", "maps"},
     "data.predict": {"box", "data.image_files", "finder"},
@@ -77,11 +79,12 @@ ALLOWED = {
         *("box", "codec", "config", "data.augment", "data.batches", "data.dataset", "detector", "losses", "metrics"),
         *("network", "report", "training"),
     },
-    "data.commands": {
-        *("centerdet", "command", "config", "data", "data.answer_files", "data.check", "data.dataset", "data.learn"),
-        *("data.predict", "export", "files", "finder", "metrics", "report", "report_page"),
+    "data.commands": {"centerdet", "command", "config", "data", "data.check", "data.learn", "files"},
+    "data.detector_commands": {
+        *("centerdet", "command", "data.answer_files", "data.commands", "data.dataset", "data.predict", "export"),
+        *("files", "finder", "metrics", "report", "report_page"),
     },  # "centerdet": the public names
-    "cli": {"centerdet", "command", "data.commands", "export"},
+    "cli": {"centerdet", "command", "data.commands", "data.detector_commands", "export"},
     "__main__": {"cli"},
 }
 PACKAGE = ROOT / "centerdet"

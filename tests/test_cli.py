@@ -2,9 +2,13 @@
 
 import itertools
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import textwrap
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,13 +18,14 @@ import centerdet
 import main as main_script
 from centerdet.box import yaw_error
 from centerdet.cli import main
-from centerdet.data import predict
-from centerdet.data.dataset import read_data_config
+from centerdet.data import image_files, predict
 from centerdet.data.image_files import read_image
 from centerdet.data.labels import read_text
+from centerdet.data.splits import read_data_config
 from examples import darts
 from tests.test_data import BOXES, write_dataset
 
+ROOT = Path(__file__).parent.parent
 SMALL = """
 network: {widths: [8, 8], blocks: [1, 1]}
 training: {steps: 4, warmup_steps: 1, validate_every: 2, log_every: 1, checkpoint_every: 2}
@@ -163,7 +168,7 @@ def test_answers_are_named_as_the_images_are_and_overwrite_nothing(scenes, tmp_p
 def test_predict_reads_no_more_images_than_it_needs(scenes, monkeypatch):
     folder, labels = scenes
     read = []
-    monkeypatch.setattr(predict, "read_image", lambda path: read.append(path) or read_image(path))
+    monkeypatch.setattr(image_files, "read_image", lambda path: read.append(path) or read_image(path))
     answers = predict.answer(centerdet.load(), (folder / name for name in labels), failed=pytest.fail, batch_size=2)
     for count, (path, _, _) in enumerate(itertools.islice(answers, 5), start=1):
         assert path == folder / list(labels)[count - 1]
@@ -188,6 +193,39 @@ def test_an_exported_model_predicts_too(exported, scenes, tmp_path):
         for kind in (".onnx", ".safetensors")
     )
     np.testing.assert_allclose(onnx, torch, atol=2e-3)
+
+
+def test_a_reader_that_has_gone_is_no_error(dataset, tmp_path):
+    page = tmp_path / "report.html"
+    command = [sys.executable, "-m", "centerdet", "evaluate", str(dataset), "--split", "train", "--report", str(page)]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+    assert page.exists()
+
+
+def test_evaluate_says_where_the_data_and_the_weights_disagree(tmp_path, capsys):
+    data = write_dataset(tmp_path, "yolo", split="test")
+    text = data.read_text()
+    data.write_text(f"{text}heading: false\n")  # known of the labels; the weights know more
+    assert main(["evaluate", str(data)]) == 0
+    assert "axis within 30 deg" in capsys.readouterr().out
+    data.write_text(f"{text}intensity: [0, 4095]\n")
+    assert main(["evaluate", str(data)]) == 2
+    assert "says intensity [0.0, 4095.0], the weights were trained with None" in capsys.readouterr().err
+
+
+def test_predict_needs_files_and_overwrites_none(scenes, tmp_path, capsys):
+    shutil.copytree(scenes[0], tmp_path / "a" / "b")
+    assert main(["predict", str(tmp_path / "a" / "*")]) == 2
+    assert "no file, folder or match" in capsys.readouterr().err
+    image = tmp_path / "a" / "b" / "00.png"
+    content = image.read_bytes()
+    assert main(["predict", str(image), "--out", str(image)]) == 2
+    assert "the answers would overwrite" in capsys.readouterr().err
+    assert image.read_bytes() == content
 
 
 @pytest.mark.parametrize(

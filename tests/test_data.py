@@ -1,6 +1,9 @@
 """From folders of images and labels to batches: reading, checking, augmenting, cutting windows."""
 
 import math
+import re
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -17,7 +20,7 @@ from centerdet.data.check import check_dataset
 from centerdet.data.dataset import load_dataset
 from centerdet.data.image_files import find_images, image_size, read_image
 from centerdet.data.labels import text_line, write_csv
-from centerdet.data.learn import _sized
+from centerdet.data.learn import _sized, learn_dataset
 
 SHAPE = (96, 128)
 
@@ -102,10 +105,26 @@ def test_npy_tiff_and_colour(tmp_path):
     colour[...] = (10, 100, 200)  # OpenCV's order: blue, green, red
     cv2.imwrite(str(tmp_path / "c.png"), colour)
     np.save(tmp_path / "d.npy", colour[..., ::-1])
+    gamma = struct.pack(">4sI", b"gAMA", 45455)  # other readers turn such a file to grey by another rule
+    png = (tmp_path / "c.png").read_bytes()
+    chunk = struct.pack(">I", 4) + gamma + struct.pack(">I", zlib.crc32(gamma))
+    (tmp_path / "e.png").write_bytes(png[:33] + chunk + png[33:])
+    cv2.imwrite(str(tmp_path / "f.tif"), colour.astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / "g.tif"), colour.astype(np.float32) / 255)
     wanted = 0.299 * 200 + 0.587 * 100 + 0.114 * 10
-    for name in ("c.png", "d.npy"):
-        assert read_image(tmp_path / name).shape == (70, 80)
-        assert abs(float(read_image(tmp_path / name)[0, 0]) - wanted) <= 1
+    for name, scale in {"c.png": 1, "d.npy": 1, "e.png": 1, "f.tif": 257, "g.tif": 1 / 255}.items():
+        image = read_image(tmp_path / name)
+        assert image.shape == (70, 80)
+        assert image[0, 0] == pytest.approx(scale * wanted, abs=1e-5 if scale < 1 else 0.51)
+
+
+def test_tables_with_one_channel_and_double_precision_are_images(tmp_path):
+    pixels = np.random.default_rng(0).random((70, 80))
+    np.save(tmp_path / "a.npy", pixels[..., None])
+    cv2.imwrite(str(tmp_path / "b.tif"), pixels)
+    for name in ("a.npy", "b.tif"):
+        assert image_size(tmp_path / name) == (80, 70)
+        np.testing.assert_array_equal(read_image(tmp_path / name), pixels)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
@@ -131,14 +150,24 @@ def test_small_images_are_padded_where_they_need_be(tmp_path):
     assert score_iou(found, box) > 0.999
 
 
-def test_unreadable_images_are_told(tmp_path):
+def test_unreadable_images_are_told(tmp_path, capfd):
     (tmp_path / "a.png").write_bytes(b"not an image")
     (tmp_path / "b.png").write_bytes(b"")
     np.save(tmp_path / "c.npy", np.zeros(5))
     np.save(tmp_path / "d.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "e.npy", np.full((70, 70, 3), "a"))
+    np.save(tmp_path / "f.npy", np.zeros((70, 70, 2)))
+    np.save(tmp_path / "g.npy", np.zeros((0, 70)))
+    np.savez(tmp_path / "h.npz", np.zeros((70, 70)))
+    (tmp_path / "h.npz").rename(tmp_path / "h.npy")
+    (tmp_path / "i.npy").write_bytes((tmp_path / "h.npy").read_bytes()[:60])
+    (tmp_path / "j.npy").write_bytes((tmp_path / "f.npy").read_bytes()[:10] + b"{'shape': (")
+    (tmp_path / "k.tif").write_bytes(b"II*\0\x08\0\0\0")
+    (tmp_path / "l.bmp").write_bytes(cv2.imencode(".bmp", np.zeros((70, 70), np.uint8))[1].tobytes()[:2000])
     for path in [*sorted(tmp_path.iterdir()), tmp_path / "missing.png"]:
         with pytest.raises(ValueError, match=f"cannot read {path}"):
             read_image(path)
+    assert capfd.readouterr() == ("", "")  # decoders keep to themselves what they think
     with pytest.raises(ValueError, match="there is no folder"):
         find_images(tmp_path / "nowhere")
 
@@ -150,7 +179,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
     with open(tmp_path / "bomb.npy", "wb") as file:
         file.write(header + len(text).to_bytes(2, "little") + text.encode())
         file.truncate(file.tell() + 100_001_000)  # sparse
-    with pytest.raises(ValueError, match="more than 100,000,000"):
+    with pytest.raises(ValueError, match="1000 x 100001 pixels, and may have 1 to 100,000,000"):
         read_image(tmp_path / "bomb.npy")
 
 
@@ -205,6 +234,51 @@ def test_check_lists_every_fault_in_one_run(tmp_path):
     assert sheet.shape[2] == 3
 
 
+@pytest.mark.parametrize("format", ["csv", "yolo", "dota"])
+def test_an_object_outside_its_image_is_told_with_file_and_line(tmp_path, format):
+    path = write_dataset(tmp_path, format, boxes=[BOXES[0], RotatedBox(60, 96, 0, 20, 30)])
+    place = r"labels\.csv, line 3" if format == "csv" else r"001\.txt, line 1"
+    message = rf"{place}: the object's centre \(60, 96\) is outside the image 001\.png, 128 x 96 px"
+    with pytest.raises(ValueError, match=message):
+        load_dataset(path, "train")
+    (fault,) = check_dataset(path)[0]
+    assert re.search(message, fault)
+
+
+def test_check_looks_at_images_whose_labels_cannot_be_read(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    (tmp_path / "train" / "labels.csv").write_text("a,b\n")
+    (tmp_path / "train" / "images" / "003.png").write_bytes(b"broken")
+    faults, _ = check_dataset(path)
+    assert len(faults) == 2
+    assert "must begin with the line image," in faults[0]
+    assert "cannot read" in faults[1]
+
+
+def test_check_draws_images_of_any_shape(tmp_path):
+    path = write_dataset(tmp_path, "yolo", boxes=[None], shape=(3, 4000))
+    faults, sheet = check_dataset(path)
+    assert faults == []
+    assert sheet.shape[1] > 300
+
+
+def test_an_image_of_other_pixels_is_named(tmp_path):
+    path = write_dataset(tmp_path, "yolo")
+    np.save(tmp_path / "train" / "images" / "004.npy", np.full((80, 80), 4095.0))
+    with pytest.raises(ValueError, match=r"004\.npy: floating-point pixels must lie in \[0, 1\], got 4095"):
+        load_dataset(path, "train")[4]
+    path.write_text(path.read_text() + "intensity: [0, 4095]\n")
+    assert load_dataset(path, "train")[4][0].max() == 4095
+
+
+def test_learning_needs_objects_in_both_splits(tmp_path):
+    path = write_dataset(tmp_path, "yolo")
+    write_dataset(tmp_path, "yolo", boxes=[None], split="validation")
+    with pytest.raises(ValueError, match="no image of the validation split of .* has an object"):
+        learn_dataset(path, ImagesConfig(), directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_check_looks_at_images_whose_labels_are_at_fault(tmp_path):
     path = write_dataset(tmp_path, "csv")
     write_dataset(tmp_path, "csv", boxes=BOXES[:1], split="test")
@@ -215,7 +289,7 @@ def test_check_looks_at_images_whose_labels_are_at_fault(tmp_path):
     faults, _ = check_dataset(path)
     assert len(faults) == 4
     for fault, expected in zip(
-        faults, ["line 2: 'a'", "003.png: it has no row", "same image", "cannot read"], strict=True
+        faults, ["line 2: 'a'", "003.png: it has no row", "cannot read", "same image"], strict=True
     ):
         assert expected in fault
 
@@ -271,6 +345,12 @@ def test_what_a_rotation_leaves_empty_is_filled(fill, wanted):
     assert turned[0, 0] != pytest.approx(image[0, 0], abs=0.01)
 
 
+@pytest.mark.parametrize("values", [{"noise": 1.5}, {"blur": 1e6}, {"gamma": (1e-3, 1.0)}, {"shift": 0.5}])
+def test_augmentation_has_bounds(values):
+    with pytest.raises(ValueError, match=r"at most|0\.01"):
+        AugmentationConfig(**values)
+
+
 def test_photometric_changes_leave_the_box_alone():
     config = AugmentationConfig(brightness=0.2, contrast=0.2, gamma=(0.8, 1.2), noise=0.1, blur=1.0)
     box = RotatedBox(60, 48, 0.3, 24, 40)
@@ -302,6 +382,18 @@ def test_windows_hold_the_object():
         assert cut[round(there.y), round(there.x)] == 1
 
 
+def test_windows_keep_the_centre_of_objects_that_are_larger():
+    random = np.random.default_rng(0)
+    box = RotatedBox(200.3, 150.7, 0.4, 150, 260)
+    places = set()
+    for _ in range(300):
+        _, there = cut_window(np.zeros((400, 400), np.float32), box, 96, random)
+        assert 0 <= there.x <= 95
+        assert 0 <= there.y <= 95
+        places.add(round(there.x))
+    assert len(places) > 60
+
+
 @pytest.mark.parametrize("kind", ["sequence", "function", "iterable"])
 def test_batches_come_from_any_source(kind):
     scenes = [(draw_box(box), box) if box else (np.zeros((96, 128), np.float32), None) for box in BOXES]
@@ -321,8 +413,15 @@ def test_batches_come_from_any_source(kind):
 def test_batches_need_scenes():
     with pytest.raises(ValueError, match="at least one scene"):
         Batches([], seed=0, steps=1)
-    with pytest.raises(ValueError, match="without any"):
-        Batches(iter([]), seed=0, steps=1)[0]
+    scene = (np.zeros((64, 64)), None)
+    with pytest.raises(ValueError, match="the iterable has ended"):
+        Batches(iter([scene] * 3), seed=0, steps=1, batch_size=4, window=64)[0]
+
+
+@pytest.mark.parametrize("scene", [(np.zeros((64, 64)), np.full(5, np.nan)), np.zeros((64, 64)), (None,)])
+def test_other_scenes_are_refused(scene):
+    with pytest.raises(ValueError, match=r"a scene is an image and a RotatedBox \(or None\), got .*from_array"):
+        Batches(lambda random: scene, seed=0, steps=1, window=64)[0]
 
 
 def test_maps_and_windows_are_as_large_as_the_objects():

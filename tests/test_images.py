@@ -57,3 +57,8 @@ def test_tensors_and_strided_views_are_taken():
 def test_everything_else_is_refused(image, message):
     with pytest.raises(ValueError, match=message):
         to_unit_range(image)
+
+
+def test_intensities_beyond_a_types_range_are_taken():
+    image = np.full((64, 64), 6000, np.float16)
+    np.testing.assert_allclose(to_unit_range(image, (0, 80_000)), 0.075, atol=1e-6)

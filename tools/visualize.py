@@ -1,7 +1,7 @@
 """Draws heatmap, predicted and true box and heading onto one contact sheet (PNG).
 
 Without image files: on generated scenes, the true box in green. With files: on those, PNG, JPEG, TIFF, BMP or NPY,
-single-channel or turned to grey (ITU-R 601). The found box is orange, its arrow points along the heading.
+single-channel or turned to grey. The found box is orange, its arrow points along the heading.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without being installed
 
 import centerdet
 from centerdet.command import fail_cleanly
+from centerdet.data.image_files import pad_small, read_usable
 from centerdet.files import check_folder, write_atomically
 from centerdet.images import to_unit_range
 from centerdet.viz import contact_sheet, draw_detection
@@ -60,14 +60,22 @@ def main(arguments: list[str] | None = None) -> None:
         raise ValueError("--worst needs true boxes, which image files do not have; leave one of the two out")
     check_folder(options.out)
     detector = centerdet.load(options.weights, threshold=options.threshold)
-    scenes = _read(options.images) if options.images else _generate(options.seed, options.count)
+    scenes = _read(options.images, detector) if options.images else _generate(options.seed, options.count)
     if options.worst:
         scenes = _worst(detector, scenes, options.worst)
     tiles = []
     for name, image, truth in scenes:
         found, heatmap = detector(image), detector.heatmap(image)
         caption = name if found else f"{name}: nothing found"
-        picture = draw_detection(image, found=found, truth=truth, heatmap=heatmap, scale=options.scale, caption=caption)
+        picture = draw_detection(
+            to_unit_range(image, detector.intensity),
+            found=found,
+            truth=truth,
+            heatmap=heatmap,
+            scale=options.scale,
+            caption=caption,
+            heading=detector.heading,
+        )
         tiles.append(picture)
     sheet = contact_sheet(tiles, columns=options.columns)
     png = cv2.imencode(".png", sheet[..., ::-1])[1]
@@ -92,24 +100,10 @@ def _worst(detector: centerdet.Detector, scenes: Iterator[Named], count: int) ->
     return [scene for _, scene in worst]
 
 
-def _read(paths: list[Path]) -> Iterator[Named]:
+def _read(paths: list[Path], detector: centerdet.Detector) -> Iterator[Named]:
     """Image files as grey arrays, without a known box."""
     for path in paths:
-        try:
-            if path.suffix.lower() == ".npy":
-                image = np.load(path, allow_pickle=False)
-            else:
-                content = np.fromfile(path, np.uint8)
-                image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if content.size else None
-        except (OSError, ValueError, EOFError, cv2.error) as error:
-            raise ValueError(f"cannot read {path}: {error}") from None
-        if image is None:
-            raise ValueError(f"cannot read {path}: not an image file that OpenCV knows")
-        try:
-            to_unit_range(image)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-        yield Named(path.name, image, None)
+        yield Named(path.name, pad_small(read_usable(path, detector.check)), None)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,8 @@ def open_writer(path: Path | None, format: OutputFormat, paths: Sequence[Path]) 
     if path is None:
         return _LineWriter(sys.stdout, format)
     check_folder(path)
+    if path.resolve() in {image.resolve() for image in paths}:
+        raise ValueError(f"the answers would overwrite {path}; name another file")
     return _LineWriter(open(path, "w", encoding="utf-8", newline=""), format)
 
 

@@ -48,13 +48,15 @@ class AugmentationConfig:
 
     def __post_init__(self) -> None:
         amounts = (self.rotation, self.shift, self.brightness, self.contrast, self.noise, self.blur)
-        if min(amounts) < 0 or self.shift >= 0.5:
-            raise ValueError(f"amounts must be at least 0 and shift below 0.5, got {self}")
+        if min(amounts) < 0 or self.shift >= 0.5 or self.noise > 1 or self.blur > 100:
+            raise ValueError(
+                f"amounts must be at least 0, shift below 0.5, noise at most 1 and blur at most 100, got {self}"
+            )
         if self.fill is not None and not 0 <= self.fill <= 1:
             raise ValueError(f"fill must lie in [0, 1] or be null, got {self.fill}")
         for name, (low, high) in {"scale": self.scale, "gamma": self.gamma}.items():
-            if not 0 < low <= high:
-                raise ValueError(f"{name} must be two numbers above 0, the smaller first, got {[low, high]}")
+            if not 0.01 <= low <= high <= 100:
+                raise ValueError(f"{name} must be two numbers in [0.01, 100], the smaller first, got {[low, high]}")
 
 
 class Augmentation:

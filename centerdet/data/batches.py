@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ class Batches:
         random = np.random.Generator(np.random.SFC64((self.seed, step)))
         images, boxes = [], []
         for _ in range(self.batch_size):
-            picture, box = self._draw(random)
+            picture, box = _check_scene(self._draw(random))
             image = to_unit_range(picture, self.intensity)
             if self.augmentation is not None:
                 image, box = self.augmentation(image, box, random)
@@ -99,7 +100,19 @@ class Batches:
         self._iterator = iter(self.scenes)
         for scene in self._iterator:
             return scene
-        raise ValueError("training needs at least one scene, got an iterable without any")
+        raise ValueError(
+            "training needs more scenes: the iterable has ended, and gives none when it is started again; "
+            "give a list, or a function that draws a scene"
+        )
+
+
+def _check_scene(scene: Any) -> Scene:
+    if not isinstance(scene, Sequence) or len(scene) != 2 or not isinstance(scene[1], RotatedBox | None):
+        kinds = [type(part).__name__ for part in scene] if isinstance(scene, Sequence) else type(scene).__name__
+        raise ValueError(
+            f"a scene is an image and a RotatedBox (or None), got {kinds}; from_array makes one of five numbers"
+        )
+    return scene
 
 
 def cut_window(
@@ -107,15 +120,16 @@ def cut_window(
 ) -> tuple[NDArray[np.float32], RotatedBox | None]:
     """A square window ``(window, window)`` of an image ``(H, W)``, at random among those that hold the object.
 
-    As far as the object lies in the image and fits into the window; its centre is always inside.
+    As far as the object lies in the image and fits into the window; its centre is always inside, if the image has it.
     """
     image = np.pad(image, [(0, max(0, window - side)) for side in image.shape])
     high = np.array(image.shape[::-1]) - window  # of the corner: x, y
     low = np.zeros_like(high)
     if box is not None:
-        inside = box.corners().clip(0, high + window - 1)
-        ends = np.stack([np.ceil(inside.max(0)) - (window - 1), np.floor(inside.min(0))]).astype(int)
-        low, high = ends.min(0).clip(0, high), ends.max(0).clip(0, high)
+        points = np.vstack([box.corners(), [box.x, box.y]]).clip(0, high + window - 1)
+        ends = np.stack([np.ceil(points.max(0)) - (window - 1), np.floor(points.min(0))])
+        center = np.stack([np.ceil(points[4]) - (window - 1), np.floor(points[4])])  # what a larger object must keep
+        low, high = np.sort(ends, axis=0).clip(*center).clip(0, high).astype(int)
     left, top = random.integers(low, high + 1).tolist()
     cut = image[top : top + window, left : left + window]
     return cut, box and RotatedBox(box.x - left, box.y - top, box.yaw, box.width, box.height)

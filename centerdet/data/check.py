@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from centerdet.data.dataset import SPLITS, DataConfig, Item, read_data_config, read_split
-from centerdet.data.image_files import find_images, read_image, show
+from centerdet.data.image_files import find_images, read_usable, show
+from centerdet.data.splits import SPLITS, DataConfig, Item, read_data_config, read_split
+from centerdet.images import to_unit_range
 from centerdet.viz import contact_sheet, draw_tile
 
 _TILE = 300  # px: about the longer side of a picture on the sheet
@@ -38,27 +40,16 @@ def check_dataset(
     names = [name for name in SPLITS if getattr(config, name) is not None]
     if not names:
         raise ValueError(f"{path} has no split; add a line 'train: {{images: ..., labels: ...}}'")
-    faults: list[str] = []
-    items: list[tuple[str, Item]] = []
-    others: list[tuple[str, Item]] = []  # images whose labels have faults
-    for name in names:
-        try:
-            found, wrong = read_split(config, name, root)
-        except ValueError as error:
-            faults.append(str(error))
-            continue
-        items += [(name, item) for item in found]
-        faults += wrong
-        labelled = {item.path for item in found}
-        paths = find_images(root / getattr(config, name).images)
-        others += [(name, Item(path, None)) for path in paths if path not in labelled]
+    items, others, faults = _read_labels(config, names, root)
+    scale = partial(to_unit_range, intensity=config.intensity)
     pictures = []
     drawn = set(np.linspace(0, len(items) - 1, min(tiles, len(items))).astype(int).tolist()) if items else set()
     seen: dict[str, tuple[str, Path]] = {}
     for number, (name, item) in enumerate(tqdm(items + others, unit="image", disable=None if progress else True)):
-        fault, image = _check_image(item, config)
-        faults += [fault] if fault else []
-        if image is None:
+        try:
+            image = show(read_usable(item.path, scale), config.intensity)
+        except ValueError as error:
+            faults.append(str(error))
             continue
         if number in drawn:
             caption = f"{name}: {item.path.name}{'' if item.box else ', no object'}"
@@ -69,17 +60,23 @@ def check_dataset(
     return list(dict.fromkeys(faults)), contact_sheet(pictures) if pictures else None
 
 
-def _check_image(item: Item, config: DataConfig) -> tuple[str | None, NDArray | None]:
-    """The fault of one image, if any, and the image in [0, 1], if it can be used."""
-    try:
-        image = show(read_image(item.path), config.intensity)
-    except ValueError as error:
-        text = str(error)
-        return (text if str(item.path) in text else f"{item.path}: {text}"), None
-    height, width = image.shape
-    if item.box and not (-0.5 <= item.box.x <= width - 0.5 and -0.5 <= item.box.y <= height - 0.5):
-        return (
-            f"{item.path}: the object's centre ({item.box.x:.1f}, {item.box.y:.1f}) is outside the image, "
-            f"{width} x {height}; correct the label"
-        ), image
-    return None, image
+def _read_labels(
+    config: DataConfig, names: list[str], root: Path
+) -> tuple[list[tuple[str, Item]], list[tuple[str, Item]], list[str]]:
+    """Images with their labels, those whose labels have faults, each with its split's name, and the faults."""
+    items, others, faults = [], [], []
+    for name in names:
+        found: list[Item] = []
+        try:
+            found, wrong = read_split(config, name, root)
+        except ValueError as error:
+            wrong = [str(error)]
+        faults += wrong
+        items += [(name, item) for item in found]
+        labelled = {item.path for item in found}
+        folder = root / getattr(config, name).images
+        try:
+            others += [(name, Item(path, None)) for path in find_images(folder) if path not in labelled]
+        except ValueError as error:
+            faults.append(str(error))
+    return items, others, faults

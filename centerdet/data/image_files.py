@@ -7,20 +7,24 @@ is turned as the tag says, as viewers show it. What pixels mean as numbers in [0
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, ImageFileDirectory_v2
 
 from centerdet.images import MIN_SIDE, to_unit_range
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
 MAX_PIXELS = 100_000_000  # larger declared sizes are refused before anything is decoded
-_FLAGS = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+_FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # not IMREAD_GRAYSCALE, which has other rules for some files
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)  # Exif: the tag, and its values that exchange the sides
-_GREY = np.array([0.299, 0.587, 0.114])
+_TIFF = {b"II*\0": 8, b"MM\0*": 8, b"II+\0": 16}  # how TIFF files begin, and the length of their headers
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -31,7 +35,7 @@ def find_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.is_dir())
     if not paths:
         raise ValueError(f"there is no image in {folder}; looked for {', '.join(SUFFIXES)}")
     return paths
@@ -41,49 +45,102 @@ def image_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels, from the file's header alone.
 
     Raises:
-        ValueError: If the header cannot be read, or declares more than 100 megapixels.
+        ValueError: If the header cannot be read, or declares no pixel or more than 100 megapixels.
     """
     try:
-        if path.suffix.lower() == ".npy":
-            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-            if len(shape) not in (2, 3):
-                raise ValueError(f"an image has 2 dimensions, or 3 with colour, got shape {shape}")
-            height, width = shape[:2]
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what is large is refused below
-                with Image.open(path) as image:
-                    width, height = image.size
-                    if image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS:
-                        width, height = height, width  # of a TIFF file, Pillow tells the turned size
-    except (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot read {path}: {error}") from None
-    if width * height > MAX_PIXELS:
-        raise ValueError(
-            f"cannot read {path}: it declares {width} x {height} pixels, more than {MAX_PIXELS:,}; cut it into parts"
+        width, height = _declared_size(path)
+    except Exception as error:  # of a damaged file, decoders raise anything
+        raise _unreadable(path, error) from None
+    if not 0 < width * height <= MAX_PIXELS:
+        raise _unreadable(
+            path, f"it declares {width} x {height} pixels, and may have 1 to {MAX_PIXELS:,}; cut it into parts"
         )
     return width, height
+
+
+def _declared_size(path: Path) -> tuple[int, int]:
+    if path.suffix.lower() == ".npy":
+        shape = np.lib.format.open_memmap(path, mode="r").shape
+        if len(shape) not in (2, 3):
+            raise ValueError(f"an image has 2 dimensions, or 3 with colour, got shape {shape}")
+        height, width = shape[:2]
+        return width, height
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is large is refused later
+        with open(path, "rb") as file:
+            start = file.read(16)
+            if start[:4] in _TIFF:  # Pillow itself opens some kinds only
+                tags = ImageFileDirectory_v2(start[: _TIFF[start[:4]]])
+                file.seek(tags.next)
+                tags.load(file)
+                (width, height), turn = (tags[IMAGEWIDTH], tags[IMAGELENGTH]), tags.get(_ORIENTATION, 1)
+            else:
+                with Image.open(path) as image:
+                    (width, height), turn = image.size, image.getexif().get(_ORIENTATION, 1)
+    return (height, width) if turn in _QUARTER_TURNS else (width, height)
 
 
 def read_image(path: Path) -> NDArray:
     """Reads one image as ``(H, W)``: uint8, uint16 or float, as the file has it.
 
     Raises:
-        ValueError: If it cannot be read, or declares more than 100 megapixels.
+        ValueError: If it cannot be read, or declares no pixel or more than 100 megapixels.
     """
     image_size(path)
     try:
         if path.suffix.lower() == ".npy":
-            array = np.load(path, allow_pickle=False)
-        else:
+            with open(path, "rb") as file:
+                return _to_grey(np.lib.format.read_array(file, allow_pickle=False))
+        with _opencv_silent():
             array = cv2.imdecode(np.fromfile(path, np.uint8), _FLAGS)
-    except (OSError, ValueError, EOFError, cv2.error) as error:
-        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
-    if array is None:
-        raise ValueError(f"cannot read {path}: it is damaged, or of a kind that OpenCV does not know")
-    if array.ndim == 3 and array.shape[2] in (3, 4):
-        array = (array[..., :3] @ _GREY).astype(array.dtype)
-    return array
+        if array is None:
+            raise ValueError("it is damaged, or of a kind that OpenCV does not know")
+        return _to_grey(array[..., ::-1] if array.ndim == 3 else array)  # OpenCV's order is blue, green, red
+    except Exception as error:  # of a damaged file, decoders raise anything
+        raise _unreadable(path, error) from None
+
+
+def read_usable(path: Path, check: Callable[[NDArray], object]) -> NDArray:
+    """Reads one image ``(H, W)`` and has it checked, padded if it is small; as ``read_image`` otherwise.
+
+    Args:
+        path: The file.
+        check: Raises a ``ValueError`` if the pixels cannot be used, as a detector's ``check`` does.
+
+    Raises:
+        ValueError: As ``read_image``, or what ``check`` says of it; the file is named.
+    """
+    image = read_image(path)
+    try:
+        check(pad_small(image))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return image
+
+
+def _to_grey(array: NDArray) -> NDArray:
+    """``(H, W)``, ``(H, W, 1)``, or ``(H, W, 3)`` and ``(H, W, 4)``, red first, to ``(H, W)`` of the same type."""
+    if array.ndim == 2:
+        return array
+    if array.dtype.kind not in "uif" or array.shape[2] not in (1, 3, 4):
+        raise ValueError(f"an image has 1, 3 or 4 channels of numbers, got {array.dtype} {array.shape}")
+    grey = array[..., 0] if array.shape[2] == 1 else array[..., :3] @ _GREY
+    return (grey if array.dtype.kind == "f" else np.rint(grey)).astype(array.dtype)
+
+
+@contextmanager
+def _opencv_silent() -> Iterator[None]:
+    """What is wrong with a file is told in one line; OpenCV would print more on its own."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _unreadable(path: Path, reason: object) -> ValueError:
+    return ValueError(f"cannot read {path}: {' '.join(str(reason).split())}")
 
 
 def pad_small(image: NDArray) -> NDArray:

@@ -15,7 +15,7 @@ from centerdet.codec import CodecConfig
 from centerdet.config import ImagesConfig
 from centerdet.data.augment import Augmentation
 from centerdet.data.batches import Batches, SceneSource
-from centerdet.data.dataset import load_dataset, read_data_config
+from centerdet.data.dataset import load_dataset
 from centerdet.detector import Detector, codec_for
 from centerdet.losses import CenterLoss
 from centerdet.metrics import LabelledImages, calibrate
@@ -46,18 +46,18 @@ def learn_dataset(
     Raises:
         ValueError: As ``load_dataset``, ``learn`` and ``fit``.
     """
-    data = read_data_config(path)
     train, validation = load_dataset(path, "train"), load_dataset(path, "validation")
+    for split, data in (("train", train), ("validation", validation)):
+        if not any(item.box for item in data.items):
+            raise ValueError(f"no image of the {split} split of {path} has an object; correct its labels")
     boxes = [item.box for item in train.items if item.box]
-    if not boxes:
-        raise ValueError(f"no image of the train split of {path} has an object; there is nothing to learn")
     return learn(
         train,
         validation,
         _sized(config, boxes),
         directory=directory,
-        heading=data.heading,
-        intensity=data.intensity,
+        heading=train.heading,
+        intensity=train.intensity,
         start=start,
         device=device,
         resume=resume,

@@ -10,7 +10,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from centerdet.box import Detection
-from centerdet.data.image_files import find_images, pad_small, read_image
+from centerdet.data.image_files import find_images, pad_small, read_usable
 from centerdet.finder import Finder
 
 Answer = tuple[Path, NDArray, Detection | None]  # file, image as read, what was found
@@ -29,10 +29,12 @@ def expand(patterns: Sequence[str]) -> list[Path]:
             paths += find_images(path)
         elif path.exists():
             paths.append(path)
-        elif matches := sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - absolute ones, too
-            paths += [Path(match) for match in matches if Path(match).is_file()]
         else:
-            raise ValueError(f"there is no file, folder or match for {pattern!r}")
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute ones, too
+            files = [Path(match) for match in matches if Path(match).is_file()]
+            if not files:
+                raise ValueError(f"there is no file, folder or match for {pattern!r}")
+            paths += files
     return paths
 
 
@@ -52,12 +54,9 @@ def answer(
         usable: list[tuple[Path, NDArray]] = []
         for path in chunk:
             try:
-                image = read_image(path)
-                detector.check(pad_small(image))
-                usable.append((path, image))
+                usable.append((path, read_usable(path, detector.check)))
             except ValueError as error:
-                text = " ".join(str(error).split())
-                failed(text if str(path) in text else f"{path}: {text}")
+                failed(" ".join(str(error).split()))
         answers = detector.detect_batch([pad_small(image) for _, image in usable])
         for (path, image), found in zip(usable, answers, strict=True):
             yield path, image, found
