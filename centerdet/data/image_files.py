@@ -16,6 +16,7 @@ from PIL import Image
 
 from centerdet.images import MIN_SIDE, to_unit_range
 
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # of pictures, whatever they are called; Pillow's other readers stay unused
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
 MAX_PIXELS = 100_000_000  # larger declared sizes are refused before anything is decoded
 _FLAGS = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
@@ -44,25 +45,36 @@ def image_size(path: Path) -> tuple[int, int]:
         ValueError: If the header cannot be read, or declares more than 100 megapixels.
     """
     try:
-        if path.suffix.lower() == ".npy":
-            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-            if len(shape) not in (2, 3):
-                raise ValueError(f"an image has 2 dimensions, or 3 with colour, got shape {shape}")
-            height, width = shape[:2]
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what is large is refused below
-                with Image.open(path) as image:
-                    width, height = image.size
-                    if image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS:
-                        width, height = height, width  # of a TIFF file, Pillow tells the turned size
-    except (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot read {path}: {error}") from None
-    if width * height > MAX_PIXELS:
-        raise ValueError(
-            f"cannot read {path}: it declares {width} x {height} pixels, more than {MAX_PIXELS:,}; cut it into parts"
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is large is refused here, whatever else the readers find odd
+            return _size_of_array(path) if path.suffix.lower() == ".npy" else _size_of_picture(path)
+    except Exception as error:  # a damaged file can make the readers fail in any way
+        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+
+
+def _size_of_array(path: Path) -> tuple[int, int]:
+    array = np.lib.format.open_memmap(path, mode="r")  # the header is read, and compared with the file's length
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        raise ValueError(f"an image has 2 dimensions, or 3 with 3 or 4 colours, got shape {array.shape}")
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"an image has integer or floating-point pixels, got {array.dtype}")
+    height, width = array.shape[:2]
+    _refuse_bombs(width, height)
     return width, height
+
+
+def _size_of_picture(path: Path) -> tuple[int, int]:
+    with Image.open(path, formats=FORMATS) as image:
+        width, height = image.size
+        _refuse_bombs(width, height)  # before the tags: Pillow decodes some PNG files to look for them
+        if image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS:
+            width, height = height, width  # of a TIFF file, Pillow tells the turned size
+    return width, height
+
+
+def _refuse_bombs(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"it declares {width} x {height} pixels, more than {MAX_PIXELS:,}; cut it into parts")
 
 
 def read_image(path: Path) -> NDArray:
@@ -77,7 +89,7 @@ def read_image(path: Path) -> NDArray:
             array = np.load(path, allow_pickle=False)
         else:
             array = cv2.imdecode(np.fromfile(path, np.uint8), _FLAGS)
-    except (OSError, ValueError, EOFError, cv2.error) as error:
+    except (OSError, ValueError, EOFError, MemoryError, cv2.error) as error:
         raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     if array is None:
         raise ValueError(f"cannot read {path}: it is damaged, or of a kind that OpenCV does not know")
