@@ -1,4 +1,4 @@
-"""Strict reading of YAML files into dataclasses: no unknown keys, no converted types, no key twice."""
+"""Strict reading of YAML files into dataclasses: no unknown keys, no converted types, no key twice, no aliases."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_yaml(path: str | Path, kind: type[Section]) -> Section:
     """
     try:
         values = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except Exception as error:  # PyYAML fails in any way, as with KeyError at "!!bool maybe"
         raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     try:
         return parse(kind, {} if values is None else values)
@@ -57,7 +57,17 @@ def parse(kind: type[Section], values: Any) -> Section:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, but a key that stands twice in a section is an error (the last one would win in silence)."""
+    """YAML's safe loader; two more things are errors.
+
+    A key that stands twice in a section (the last one would win in silence), and aliases, with which a few lines can
+    mean gigabytes.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed; write the value out", mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]

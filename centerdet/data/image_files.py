@@ -19,6 +19,7 @@ from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, ImageFileDirectory_v2
 
 from centerdet.images import MIN_SIDE, to_unit_range
 
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # of pictures, whatever they are called; Pillow's other readers stay unused
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
 MAX_PIXELS = 100_000_000  # larger declared sizes are refused before anything is decoded
 _FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # not IMREAD_GRAYSCALE, which has other rules for some files
@@ -48,36 +49,44 @@ def image_size(path: Path) -> tuple[int, int]:
         ValueError: If the header cannot be read, or declares no pixel or more than 100 megapixels.
     """
     try:
-        width, height = _declared_size(path)
-    except Exception as error:  # of a damaged file, decoders raise anything
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is large is refused here, whatever else the readers find odd
+            return _size_of_array(path) if path.suffix.lower() == ".npy" else _size_of_picture(path)
+    except Exception as error:  # a damaged file can make the readers fail in any way
         raise _unreadable(path, error) from None
-    if not 0 < width * height <= MAX_PIXELS:
-        raise _unreadable(
-            path, f"it declares {width} x {height} pixels, and may have 1 to {MAX_PIXELS:,}; cut it into parts"
-        )
+
+
+def _size_of_array(path: Path) -> tuple[int, int]:
+    array = np.lib.format.open_memmap(path, mode="r")  # the header is read, and compared with the file's length
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
+        raise ValueError(f"an image has 2 dimensions, or 3 with 1, 3 or 4 colours, got shape {array.shape}")
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"an image has integer or floating-point pixels, got {array.dtype}")
+    height, width = array.shape[:2]
+    _check_size(width, height)
     return width, height
 
 
-def _declared_size(path: Path) -> tuple[int, int]:
-    if path.suffix.lower() == ".npy":
-        shape = np.lib.format.open_memmap(path, mode="r").shape
-        if len(shape) not in (2, 3):
-            raise ValueError(f"an image has 2 dimensions, or 3 with colour, got shape {shape}")
-        height, width = shape[:2]
-        return width, height
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is large is refused later
-        with open(path, "rb") as file:
-            start = file.read(16)
-            if start[:4] in _TIFF:  # Pillow itself opens some kinds only
-                tags = ImageFileDirectory_v2(start[: _TIFF[start[:4]]])
-                file.seek(tags.next)
-                tags.load(file)
-                (width, height), turn = (tags[IMAGEWIDTH], tags[IMAGELENGTH]), tags.get(_ORIENTATION, 1)
-            else:
-                with Image.open(path) as image:
-                    (width, height), turn = image.size, image.getexif().get(_ORIENTATION, 1)
+def _size_of_picture(path: Path) -> tuple[int, int]:
+    with open(path, "rb") as file:
+        start = file.read(16)
+        if start[:4] in _TIFF:  # Pillow itself opens some kinds only
+            tags = ImageFileDirectory_v2(start[: _TIFF[start[:4]]])
+            file.seek(tags.next)
+            tags.load(file)
+            (width, height), turn = (tags[IMAGEWIDTH], tags[IMAGELENGTH]), tags.get(_ORIENTATION, 1)
+            _check_size(width, height)
+        else:
+            with Image.open(file, formats=FORMATS) as image:
+                width, height = image.size
+                _check_size(width, height)  # before the tags: Pillow decodes some PNG files to look for them
+                turn = image.getexif().get(_ORIENTATION, 1)
     return (height, width) if turn in _QUARTER_TURNS else (width, height)
+
+
+def _check_size(width: int, height: int) -> None:
+    if not 0 < width * height <= MAX_PIXELS:
+        raise ValueError(f"it declares {width} x {height} pixels, and may have 1 to {MAX_PIXELS:,}; cut it into parts")
 
 
 def read_image(path: Path) -> NDArray:

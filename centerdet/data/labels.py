@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from centerdet.data.corners import box_from_corners
 from centerdet.files import write_atomically
 
 LabelFormat = Literal["csv", "yolo", "dota"]
+_FAR = 1e9  # larger numbers, in pixels or image sides, are no labels, and their squares could overflow
 COLUMNS = ("image", "x", "y", "yaw", "width", "height")
 
 
@@ -147,8 +147,8 @@ def _number(word: str) -> float:
         value = float(word)
     except ValueError:
         raise ValueError(f"{word!r} is not a number") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{word!r} is not a finite number")
+    if not abs(value) < _FAR:
+        raise ValueError(f"{word!r} is not a finite number, or as large as no place in an image")
     return value
 
 
