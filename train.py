@@ -1,5 +1,6 @@
 """Trains the detector on the task's scenes: ``python train.py`` reproduces the shipped weights.
 
+``torchrun --nproc-per-node N train.py`` trains the same with N processes, each with its share of every batch.
 The run's folder holds the best and the last detector, a checkpoint, ``metrics.jsonl`` and TensorBoard curves.
 """
 
@@ -12,8 +13,9 @@ from pathlib import Path
 import torch
 
 import centerdet
+from centerdet import processes
 from centerdet.command import fail_cleanly, pick_device, set_threads
-from centerdet.config import read_config
+from centerdet.config import Config, read_config
 from centerdet.scene_batches import SceneBatches
 
 DEFAULT = Path(__file__).parent / "configs" / "default.yaml"
@@ -38,9 +40,20 @@ def main(arguments: list[str] | None = None) -> None:
     directory = options.out or Path("runs") / options.config.stem
     device = pick_device(options.device)
     set_threads(options.threads)
+    with processes.joined(device) as device:
+        first = processes.is_first()
+        train(config, directory, device, resume=options.resume)
+    if first:
+        calibrate(config, directory, device)
+
+
+def train(config: Config, directory: Path, device: torch.device, *, resume: bool) -> None:
+    """Makes all that a config describes, and trains."""
     torch.manual_seed(config.training.seed)
     network = centerdet.CenterNet(config.network)
-    print(f"{sum(p.numel() for p in network.parameters()):,} parameters; training on {device}; run in {directory}")
+    if processes.is_first():
+        size = f"{sum(p.numel() for p in network.parameters()):,} parameters"
+        print(f"{size}; training on {device}, processes: {processes.count()}; run in {directory}")
     scenes = centerdet.Scenes(config.validation.seed, config=config.scenes)
     centerdet.fit(
         network,
@@ -57,9 +70,13 @@ def main(arguments: list[str] | None = None) -> None:
         config=config.training,
         directory=directory,
         device=device,
-        resume=options.resume,
+        resume=resume,
         settings=config.to_dict(),
     )
+
+
+def calibrate(config: Config, directory: Path, device: torch.device) -> None:
+    """Calibrates the best weights on scenes that come after those of the validation."""
     best = directory / "best.safetensors"
     detector = centerdet.load(best, device=device)
     unseen = centerdet.Scenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)

@@ -20,6 +20,7 @@ from centerdet.network import CenterNet, NetworkConfig, fuse
 from centerdet.weights_file import read_weights, write_weights
 
 _SHIPPED = "centerdet.safetensors"
+CPU_PIXELS = 320_000  # in one go of the network: more of them, and their maps leave a CPU's cache
 
 
 class Detector(Finder):
@@ -73,13 +74,17 @@ class Detector(Finder):
 
     @torch.inference_mode()
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        boxes, scores = self.read(self._predict(images))
-        return boxes.cpu().numpy(), scores.cpu().numpy()
+        count = len(images) if self._device.type != "cpu" else max(1, CPU_PIXELS // images[0].size)
+        parts = [self.read(self._predict(images[first : first + count])) for first in range(0, len(images), count)]
+        boxes, scores = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+        return boxes, scores
 
     def _predict(self, images: NDArray[np.float32]) -> Prediction:
-        device = next(self._fused.parameters()).device
-        tensor = torch.from_numpy(images)[:, None].to(device, memory_format=torch.channels_last)
-        return self._fused(tensor)
+        return self._fused(torch.from_numpy(images)[:, None].to(self._device))
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._fused.parameters()).device
 
     def to(self, device: torch.device | str) -> Detector:
         """Moves the detector to a torch device, and returns it.

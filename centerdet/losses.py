@@ -1,5 +1,8 @@
 """The losses: focal for the heatmap, L1 for everything a box is read from.
 
+Where several processes share a batch, the mean of their losses is the loss of the whole batch: sums over a share are
+divided by what the shares have on average.
+
 Focal loss for heatmaps: Law & Deng, "CornerNet", arXiv 1808.01244, eq. 1.
 """
 
@@ -12,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from centerdet import processes
 from centerdet.maps import Prediction, Target
 
 
@@ -71,13 +75,14 @@ def focal_loss(logits: Tensor, heatmap: Tensor, mask: Tensor, *, alpha: float = 
     log_p, log_not_p = logsigmoid(logits), logsigmoid(-logits)
     positive = -((log_not_p * alpha).exp()) * log_p
     negative = -((1 - heatmap) ** beta) * (log_p * alpha).exp() * log_not_p
-    return torch.where(mask, positive, negative).sum() / mask.sum().clamp(min=1)
+    objects = processes.mean(mask.sum().float()).clamp(min=1 / processes.count())
+    return torch.where(mask, positive, negative).sum() / objects
 
 
 def weighted_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """L1 distance, summed over channels, averaged over cells by ``weight`` ``(B, 1, h, w)``; 0 if all weights are."""
     distance = (predicted.float() - target).abs().sum(1, keepdim=True)
-    return (distance * weight).sum() / weight.sum().clamp(min=1e-6)
+    return (distance * weight).sum() / processes.mean(weight.sum()).clamp(min=1e-6 / processes.count())
 
 
 class CenterLoss(nn.Module):

@@ -28,13 +28,14 @@ class OnnxDetector(Finder):
 
     Args:
         path: The ``.onnx`` file.
+        threads: CPU threads; ``None``: one for each core.
 
     Raises:
         ValueError: If the file is missing, damaged, or not a centerdet model of this version.
         ImportError: If onnxruntime is not installed.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
         try:
             import onnxruntime
         except ImportError:
@@ -43,7 +44,7 @@ class OnnxDetector(Finder):
         self._options = onnxruntime.RunOptions()
         self._options.only_execute_path_to_fetches = True
         try:
-            self._session = _open(path)
+            self._session = _open(path, threads)
             facts = _read_facts(self._session)
             self.image_size = tuple(facts["image_size"])
             super().__init__(
@@ -83,12 +84,13 @@ class OnnxDetector(Finder):
         return array
 
 
-def _open(path: str | Path) -> onnxruntime.InferenceSession:
+def _open(path: str | Path, threads: int | None) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     content = Path(path).read_bytes()  # its OSError is clearer than onnxruntime's own
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors alone
+    options.intra_op_num_threads = threads or 0
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no other base class

@@ -18,8 +18,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from centerdet import processes
 from centerdet.calibration import Calibration
 from centerdet.checkpoint import load_checkpoint, save_checkpoint
 from centerdet.codec import Codec
@@ -89,6 +91,8 @@ class TrainingRun:
         settings: dict[str, Any],
     ) -> None:
         self.network = network.to(device, memory_format=torch.channels_last).train()
+        together = processes.count() > 1
+        self._shared = DistributedDataParallel(self.network) if together else self.network
         self.codec, self.criterion, self.config = codec, criterion, config
         self.directory, self.device, self.settings = directory, device, settings
         self.average = AveragedModel(self.network, multi_avg_fn=_ema(config.ema_decay), use_buffers=True)
@@ -144,8 +148,14 @@ class TrainingRun:
     def train_step(self, batch: Batch) -> LossTerms:
         """One optimiser step.
 
+        Args:
+            batch: This process's share of it.
+
+        Returns:
+            The loss of the whole batch.
+
         Raises:
-            FloatingPointError: If the loss is not finite; the weights are untouched.
+            FloatingPointError: If the loss is not finite, in all processes; the weights are untouched.
         """
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -153,21 +163,22 @@ class TrainingRun:
         images, boxes, present = (tensor.to(self.device) for tensor in batch)
         target = self.codec.encode(boxes, present, images.shape[-2:])
         with _autocast(self.device, self.config.precision):
-            prediction = self.network(images.to(memory_format=torch.channels_last))
-        terms = self.criterion(prediction, target)
+            prediction = self._shared(images)
+        total = (terms := self.criterion(prediction, target)).total
+        terms = LossTerms(*processes.mean(torch.stack(terms).detach()))
         if not torch.isfinite(terms.total):
             raise FloatingPointError(
                 f"the loss of step {self.step} is {terms.total.item()}; start a new run, in another folder, "
                 "with a lower learning_rate or clip_norm"
             )
         self.network.zero_grad(set_to_none=True)
-        terms.total.backward()
+        total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         for optimizer in self.optimizers:
             optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return LossTerms(*(term.detach() for term in terms))
+        return terms
 
     def validate(self, validation: LabelledImages, journal: Journal) -> None:
         """Scores the averaged weights at their best threshold, and keeps them if they are the best so far."""
@@ -220,12 +231,12 @@ def _optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.
 
 
 def _autocast(device: torch.device, precision: str) -> torch.autocast | nullcontext:
-    if precision == "bfloat16" or (precision == "auto" and _fast_bfloat16(device)):
+    if precision == "bfloat16" or (precision == "auto" and fast_bfloat16(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
 
 
-def _fast_bfloat16(device: torch.device) -> bool:
+def fast_bfloat16(device: torch.device) -> bool:
     """Whether the hardware multiplies bfloat16; elsewhere emulation makes it slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

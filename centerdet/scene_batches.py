@@ -1,8 +1,7 @@
 """The task's scenes as whole batches on a torch device: the law of ``scenes``, at the speed that training needs.
 
-The few numbers that describe a scene are drawn with numpy; lines, outlines and noise are drawn on the device, all
-scenes at once. Lines follow the closed form of Bresenham's algorithm, pixel for pixel as ``skimage.draw.line``. Only
-the window of a scene that is asked for is ever drawn.
+The few numbers that describe a scene are drawn with numpy; noise, lines and outlines are drawn on the device, all
+scenes at once (``raster``). Only the window of a scene that is asked for is ever drawn.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from centerdet.images import MIN_SIDE
 from centerdet.maps import Batch
+from centerdet.raster import draw_uniform, overlay, rasterise
 from centerdet.scenes import LINE_RANGE, MARGIN, NOTCH, RATIO, WIDTHS, ScenesConfig, outline
 
 
@@ -114,25 +114,55 @@ def draw_batch(
 ) -> Batch:
     """Draws ``count`` scenes, or square windows of side ``window`` px of them, on a device."""
     window = window or scenes.image_size
-    intensities = torch.Generator(device).manual_seed(int(random.integers(2**63)))
     present = random.random(count) < scenes.ship_probability
     boxes = _draw_boxes(random, count, scenes.image_size)
     vertices = outline(boxes, np.abs(random.normal(*NOTCH, count)))  # (B, 4, 2)
-    edges = np.stack([vertices, np.roll(vertices, -1, axis=1)], axis=2).round().astype(np.int64)  # (B, 4, 2, 2)
-    lines = random.integers(0, LINE_RANGE, (count, scenes.no_lines, 2, 2))
+    lines = random.integers(0, LINE_RANGE, (scenes.no_lines, count, 2, 2))
     corner = _place_windows(random, vertices, present, scenes.image_size, window)  # (B, 2)
 
-    images = torch.rand((count, window, window), generator=intensities, device=device) * scenes.noise_level
-    for segments, where in ((lines, np.ones_like(present)), (edges, present)):
-        moved = torch.from_numpy(segments - corner[:, None, None]).to(device, torch.int32)
-        _draw(images, moved, torch.from_numpy(where).to(device), intensities)
+    corners = vertices.round().astype(np.int64).swapaxes(0, 1)  # (4, B, 2)
+    edges = np.stack([corners, np.roll(corners, -1, axis=0)], axis=2)  # (4, B, 2, 2)
+    images = _draw_images(random, lines - corner[:, None], edges - corner[:, None], present, scenes, window, device)
     boxes[:, :2] -= corner
     boxes[~present] = 0
     return Batch(
-        images=images[:, None],
+        images=images,
         boxes=torch.from_numpy(boxes).float().to(device),
         present=torch.from_numpy(present).to(device),
     )
+
+
+def _draw_images(
+    random: np.random.Generator,
+    lines: NDArray[np.int64],
+    edges: NDArray[np.int64],
+    present: NDArray[np.bool_],
+    scenes: ScenesConfig,
+    window: int,
+    device: torch.device | str,
+) -> Tensor:
+    """Noise, lines ``(K, B, 2, 2)`` and, where present, edges of ships ``(4, B, 2, 2)`` -> ``(B, 1, window, window)``.
+
+    As in the official generator, lines and ship are two layers over the noise, of which the brightest counts. Within
+    each, a later stroke replaces an earlier one.
+    """
+    count, size = len(present), len(present) * window**2
+    pixels = draw_uniform(random, size + 1, high=scenes.noise_level, device=device)  # the last one is in no image
+
+    segments = np.concatenate([lines, edges]).reshape(-1, 2, 2)
+    wanted = np.concatenate([np.ones(lines.shape[:2], dtype=bool), np.broadcast_to(present, edges.shape[:2])])
+    position, segment, lengths = rasterise(segments, wanted.ravel(), device=device)  # (2, T), (T,), (S,)
+    middle = (window - 1) / 2
+    outside = (position - middle).abs_().amax(0) > middle
+    first = torch.from_numpy(np.arange(len(segments)) % count * window**2).to(device)  # pixel of each segment's scene
+    places = torch.add(position[0], position[1], alpha=window).long() + first.index_select(0, segment)
+    places.masked_fill_(outside, size)
+    values = draw_uniform(random, len(places), device=device)
+    strokes = lengths.reshape(-1, count).sum(axis=1).tolist()
+    for layer in (strokes[: len(lines)], strokes[len(lines) :]):
+        overlay(pixels, places[: sum(layer)], values[: sum(layer)], layer)
+        places, values = places[sum(layer) :], values[sum(layer) :]
+    return pixels[:size].view(-1, 1, window, window)
 
 
 def _place_windows(
@@ -143,49 +173,14 @@ def _place_windows(
     A ship that is larger than the window is cut on either side.
     """
     room = image_size - window
+    if not room:
+        return np.zeros((len(present), 2), dtype=np.int64)
     low = np.ceil(vertices.max(axis=1)).clip(max=image_size - 1) - (window - 1)
     high = np.floor(vertices.min(axis=1)).clip(min=0)
     low, high = np.minimum(low, high), np.maximum(low, high)
     low = np.where(present[:, None], low, 0).clip(0, room)
     high = np.where(present[:, None], high, room).clip(0, room)
     return (low + np.floor(random.random(low.shape) * (high - low + 1))).astype(np.int64)
-
-
-def _draw(images: Tensor, segments: Tensor, where: Tensor, intensities: torch.Generator) -> None:
-    """Brightens, in place, the pixels of segments ``(B, K, 2, 2)`` to uniform values, in scenes ``where`` ``(B,)``."""
-    count, window, _ = images.shape
-    x, y, valid = rasterise(segments)  # each (B, K, M)
-    valid &= (x >= 0) & (x < window) & (y >= 0) & (y < window) & where[:, None, None]
-    scene = torch.arange(count, device=images.device)[:, None, None]
-    covered = torch.zeros(images.numel(), dtype=torch.bool, device=images.device)
-    covered[((scene * window + y) * window + x)[valid]] = True
-    # A pixel that is drawn twice has one uniform value, as in the official generator, where the last one stays.
-    pixels = covered.nonzero().squeeze(1)
-    flat = images.view(-1)
-    flat[pixels] = torch.maximum(flat[pixels], torch.rand(len(pixels), generator=intensities, device=images.device))
-
-
-def rasterise(segments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels of line segments, as ``skimage.draw.line(x0, y0, x1, y1)`` draws them.
-
-    After i steps along the longer axis (length n), Bresenham's line has made ``(2 m i + n) // (2 n)`` steps along the
-    shorter one (length m).
-
-    Args:
-        segments: ``(B, K, 2, 2)`` integers: start and end, x and y.
-
-    Returns:
-        x, y and whether there is such a pixel, each ``(B, K, M)`` with M the longest segment's number of pixels.
-    """
-    start, end = segments.unbind(2)  # each (B, K, 2)
-    extent, direction = (end - start).abs(), (end - start).sign()
-    longer, shorter = extent.amax(-1, keepdim=True), extent.amin(-1, keepdim=True)  # each (B, K, 1)
-    along = torch.arange(int(longer.max()) + 1 if longer.numel() else 0, device=segments.device, dtype=segments.dtype)
-    aside = (2 * shorter * along + longer) // (2 * longer).clamp(min=1)  # (B, K, M)
-    steep = extent[..., :1] > extent[..., 1:]  # as skimage: x leads where it is strictly longer
-    x = start[..., :1] + direction[..., :1] * torch.where(steep, along, aside)
-    y = start[..., 1:] + direction[..., 1:] * torch.where(steep, aside, along)
-    return x, y, along <= longer
 
 
 def _draw_boxes(random: np.random.Generator, count: int, image_size: int) -> NDArray[np.float64]:

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, pixel_unshuffle
 
+from centerdet import processes
+
 ORDER = 8
 
 
@@ -143,7 +145,8 @@ class GroupBatchNorm(nn.Module):
     """Batch norm with one scale and one shift per field. ``(B, width, h, w)`` -> the same.
 
     A batch is never quite as symmetric as the law it comes from: while training, each of a field's eight channels has
-    its own statistics; afterwards they share their mean.
+    its own statistics; afterwards they share their mean. The statistics are those of the whole batch, where several
+    processes share one.
     """
 
     def __init__(self, width: int) -> None:
@@ -155,9 +158,23 @@ class GroupBatchNorm(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Normalises by the batch, or by the running statistics where the module is not being trained."""
         scale, shift = _per_channel(self.weight), _per_channel(self.bias)
+        if self.training and processes.count() > 1:
+            return self._normalise_together(features, scale, shift)
         if self.training:
             return batch_norm(features, self.running_mean, self.running_var, scale, shift, training=True)
         return batch_norm(features, _orbit_mean(self.running_mean), _orbit_mean(self.running_var), scale, shift)
+
+    def _normalise_together(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """As ``batch_norm``: the processes' shares are equal, so that the batch's moments are the means of theirs."""
+        values = features.float()
+        moments = processes.mean(torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))]))
+        mean, variance = moments[0], (moments[1] - moments[0].square()).clamp(min=0)
+        with torch.no_grad():
+            size = features[:, 0].numel() * processes.count()
+            self.running_mean.lerp_(mean, 0.1)
+            self.running_var.lerp_(variance * (size / (size - 1)), 0.1)
+        factor = scale * (variance + 1e-5).rsqrt()
+        return (values * factor[:, None, None] + (shift - mean * factor)[:, None, None]).to(features.dtype)
 
     def plain(self) -> nn.BatchNorm2d:
         """The same as an ordinary batch norm, for inference."""

@@ -1,7 +1,8 @@
 """The training loop. It knows networks, codecs and losses, but no scenes and no image files: a source gives batches.
 
 A run is a folder: ``best.safetensors`` and ``last.safetensors`` (detectors), ``checkpoint.pt`` (all that ``resume``
-needs), ``metrics.jsonl`` and ``tensorboard/``.
+needs), ``metrics.jsonl`` and ``tensorboard/``. Several processes (``processes``) share each batch, and the first one
+alone validates and writes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,9 +19,10 @@ from typing import Any, Protocol
 import torch
 from tqdm import tqdm
 
+from centerdet import processes
 from centerdet.codec import Codec
 from centerdet.journal import Journal
-from centerdet.losses import CenterLoss
+from centerdet.losses import CenterLoss, LossTerms
 from centerdet.maps import Batch, check_batch
 from centerdet.metrics import LabelledImages
 from centerdet.network import CenterNet
@@ -74,7 +76,7 @@ def fit(
 
     Raises:
         ValueError: If there is nothing to resume, something would be overwritten, the settings differ, or the first
-            batch is not a proper one.
+            batch is not a proper one, or not to be shared equally.
         FloatingPointError: If the loss is not finite; the last checkpoint stays.
         KeyboardInterrupt: On Ctrl-C, after a checkpoint.
     """
@@ -88,32 +90,40 @@ def fit(
     }
     run = TrainingRun(network, codec, criterion, config, Path(directory), torch.device(device), _plain(settings))
     run.start(resume=resume)
-    first = run.step
+    start, writes = run.step, processes.is_first()
     with (
         _interrupts() as interrupted,
-        Journal(run.directory, resume_from=run.step) as journal,
-        tqdm(total=config.steps, initial=run.step, unit="step", disable=None) as bar,
+        Journal(run.directory, resume_from=start) if writes else nullcontext() as journal,
+        tqdm(total=config.steps, initial=start, unit="step", disable=None if writes else True) as bar,
     ):
         while run.step < config.steps:
-            batch = source[run.step]
-            if run.step == first:
+            batch = processes.share(source[run.step])
+            if run.step == start:
                 check_batch(batch)
             terms = run.train_step(batch)
             bar.update()
             if run.step % config.log_every == 0:
-                journal.log_losses(run.step, terms, run.learning_rate())
                 bar.set_postfix(loss=f"{float(terms.total):.3f}", best=f"{run.best.get('ap', 0):.3f}")
-            last = run.step == config.steps
-            if run.step % config.validate_every == 0 or last:
-                run.validate(validation, journal)
-            stop = interrupted()  # asked once: a signal in between must not skip the checkpoint
-            if stop or last or run.step % config.checkpoint_every == 0:
-                run.checkpoint()
-            if stop and not last:
+            stop = processes.any_of(interrupted(), run.device)
+            if journal is not None:
+                _write_what_is_due(run, terms, validation, journal, stop=stop)
+            if stop and run.step < config.steps:
                 raise KeyboardInterrupt(
                     f"stopped after step {run.step} of {config.steps}, all saved; go on with resume"
                 )
-    return Report(**run.best["report"])
+    return Report(**processes.of_first(run.best)["report"])
+
+
+def _write_what_is_due(
+    run: TrainingRun, terms: LossTerms, validation: LabelledImages, journal: Journal, *, stop: bool
+) -> None:
+    config, last = run.config, run.step == run.config.steps
+    if run.step % config.log_every == 0:
+        journal.log_losses(run.step, terms, run.learning_rate())
+    if run.step % config.validate_every == 0 or last:
+        run.validate(validation, journal)
+    if stop or last or run.step % config.checkpoint_every == 0:
+        run.checkpoint()
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

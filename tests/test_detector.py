@@ -202,3 +202,17 @@ def test_a_failed_save_leaves_the_old_file(detector, tmp_path, monkeypatch):
         detector.save(path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["weights"]
+
+
+def test_a_cpu_takes_few_images_at_once_with_the_same_answers(monkeypatch):
+    detector, images = centerdet.load(), [image for image, _ in centerdet.official_scenes(5, 12)]
+    found = detector.detect_batch(images)
+    seen = []
+    detector._fused.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    for pixels, counts in ((200_000, [5, 5, 2]), (1, [1] * 12)):
+        monkeypatch.setattr("centerdet.detector.CPU_PIXELS", pixels)
+        seen.clear()
+        for one, other in zip(detector.detect_batch(images), found, strict=True):
+            assert (one is None) == (other is None)
+            assert one is None or one.box.to_array() == pytest.approx(other.box.to_array(), abs=1e-3)
+        assert seen == counts
