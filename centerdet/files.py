@@ -10,8 +10,10 @@ def check_folder(path: str | Path) -> None:
     """Says early, before long work, that a file could not be written.
 
     Raises:
-        ValueError: If its folder is missing or not writable.
+        ValueError: If its folder is missing or not writable, or it is a folder itself.
     """
+    if Path(path).is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder; name a file in it")
     folder = Path(path).resolve().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ValueError(f"cannot write {path}: there is no writable folder {folder}; make it, or name another file")

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from centerdet.detector import Detector
 from centerdet.files import write_atomically
+from centerdet.images import to_unit_range
 from centerdet.losses import LossTerms
 from centerdet.report import Report
-from centerdet.viz import contact_sheet, draw_detection
+from centerdet.viz import contact_sheet, draw_tile
 
 _CURVES = {"ap": "AP@0.7", "ap_mean": "AP@[0.50:0.95]", "mean_iou": "IoU", "presence": "objectness accuracy"}
+_TILE = 320  # px: about the longer side of a picture
 
 
 class Journal:
@@ -59,7 +61,13 @@ class Journal:
         for field, name in _CURVES.items():
             self._board.add_scalar(f"validation/{name}", getattr(report, field), step)
         tiles = [
-            draw_detection(image, found=answer, heatmap=detector.heatmap(image), scale=1)
+            draw_tile(
+                to_unit_range(image, detector.intensity),
+                _TILE,
+                found=answer,
+                heatmap=detector.heatmap(image),
+                heading=detector.heading,
+            )
             for image, answer in zip(images, detector.detect_batch(images), strict=True)
         ]
         self._pictures.add_image("heatmaps", contact_sheet(tiles), step, dataformats="HWC")

@@ -53,7 +53,7 @@ ALLOWED = {
     "onnx_detector": {"finder"},
     "export": {"box", "detector", "files", "finder", "images", "onnx_detector", "onnx_graph", "scenes"},
     "checkpoint": {"files"},
-    "journal": {"detector", "files", "losses", "report", "viz"},
+    "journal": {"detector", "files", "images", "losses", "report", "viz"},
     "run": {
         *("calibration", "checkpoint", "codec", "detector", "journal", "losses", "maps", "metrics", "network"),
         *("processes", "symmetry"),

@@ -57,7 +57,7 @@ def test_check_says_what_is_wrong_and_draws(dataset, tmp_path, capsys):
     assert main(["check", str(dataset), "--out", str(sheet)]) == 2  # the splits share images
     printed = capsys.readouterr()
     assert "the same image is in the split train" in printed.out
-    assert re.fullmatch(r"error: \d+ faults in .*; they are listed above\n", printed.err)
+    assert re.fullmatch(r"error: faults in .*data\.yaml: \d+, listed above\n", printed.err)
     assert cv2.imread(str(sheet)).shape[0] > 100
 
 

@@ -7,6 +7,7 @@ import signal
 from contextlib import contextmanager
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ import centerdet
 from centerdet import Batch, CenterLoss, CenterNet, Codec, NetworkConfig, TrainingConfig, fit
 from centerdet.calibration import Calibration
 from centerdet.checkpoint import load_checkpoint
+from centerdet.journal import Journal
 from centerdet.run import TrainingRun, _ema
 from centerdet.scene_batches import CurriculumConfig, Phase, SceneBatches, draw_batch
 from centerdet.scenes import ScenesConfig
@@ -119,6 +121,26 @@ def test_tensorboard_has_every_curve_and_the_heatmaps(whole):
     }
     assert pictures.Tags()["images"] == ["heatmaps"]
     assert [event.step for event in record.Scalars("loss/total")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_pictures_show_images_of_any_size_as_the_detector_sees_them(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    pictures = []
+    for name, intensity, white in (("full", None, 65535), ("twelve bits", (0, 4095), 4095)):
+        detector = centerdet.Detector(CenterNet(TINY), Codec(), intensity=intensity)
+        image = np.full((700, 800), white, np.uint16)
+        report = centerdet.evaluate(detector, [(image, None)])
+        (tmp_path / name).mkdir()
+        with Journal(tmp_path / name) as journal:
+            journal.log_validation(1, report, detector, [image])
+        record = EventAccumulator(str(tmp_path / name / "tensorboard" / "pictures"))
+        record.Reload()
+        pictures.append(record.Images("heatmaps")[0])
+    assert pictures[0].width < 400
+    bright = [cv2.imdecode(np.frombuffer(picture.encoded_image_string, np.uint8), 1)[50, 50] for picture in pictures]
+    np.testing.assert_array_equal(*bright)
+    assert bright[0].min() > 150
 
 
 @pytest.mark.parametrize("step", [0, 2, 3])

@@ -50,7 +50,7 @@ def _check(options: argparse.Namespace) -> None:
     if sheet is not None:
         print(f"labels drawn to {options.out}")
     if faults:
-        raise ValueError(f"{len(faults)} faults in {options.data}; they are listed above")
+        raise ValueError(f"faults in {options.data}: {len(faults)}, listed above")
 
 
 def add_train(commands: argparse._SubParsersAction) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from centerdet.box import RotatedBox
-from centerdet.codec import CodecConfig
+from centerdet.codec import Codec, CodecConfig
 from centerdet.config import ImagesConfig
 from centerdet.data.augment import Augmentation
 from centerdet.data.batches import Batches, SceneSource
@@ -95,12 +95,9 @@ def learn(
     Raises:
         ValueError: As in ``fit`` and ``Batches``.
     """
-    torch.manual_seed(config.training.seed)
     if config.size_unit is None or config.window is None:
         config = _sized(config, [box for _, box in validation if box])
-    network = _network(config, start, heading)
-    base = start.codec.config if start else CodecConfig()
-    codec = codec_for(network, replace(base, size_unit=config.size_unit))
+    network, codec = _model(config, start, heading)
     batches = Batches(
         scenes,
         seed=config.training.seed,
@@ -126,12 +123,7 @@ def learn(
         resume=resume,
         settings=settings,
     )
-    best = Path(directory) / "best.safetensors"
-    detector = Detector.load(best, device=device)
-    report = calibrate(detector, validation, progress=True)
-    detector.report["calibration"] = report.to_dict()
-    detector.save(best)
-    return report
+    return _calibrate(Path(directory) / "best.safetensors", validation, device)
 
 
 def _sized(config: ImagesConfig, boxes: Sequence[RotatedBox]) -> ImagesConfig:
@@ -144,11 +136,22 @@ def _sized(config: ImagesConfig, boxes: Sequence[RotatedBox]) -> ImagesConfig:
     return replace(config, size_unit=config.size_unit or round(unit, 1), window=config.window or max(96, window))
 
 
-def _network(config: ImagesConfig, start: Detector | None, heading: bool) -> CenterNet:
-    if start is None:
-        return CenterNet(replace(config.network, heading=heading))
-    network = CenterNet(replace(start.network.config, heading=heading))
-    network.load_state_dict(start.network.state_dict())
-    if heading != start.network.config.heading:  # what the yaw maps mean is new
-        nn.init.normal_(network.heads.vectors.data[0], std=0.01)
-    return network
+def _model(config: ImagesConfig, start: Detector | None, heading: bool) -> tuple[CenterNet, Codec]:
+    """A new network, or one that goes on from where another is, and its codec."""
+    torch.manual_seed(config.training.seed)
+    network = CenterNet(replace(start.network.config if start else config.network, heading=heading))
+    if start:
+        network.load_state_dict(start.network.state_dict())
+        if heading != start.heading:  # what the yaw maps mean is new
+            nn.init.normal_(network.heads.vectors.data[0], std=0.01)
+    base = start.codec.config if start else CodecConfig()
+    return network, codec_for(network, replace(base, size_unit=config.size_unit))
+
+
+def _calibrate(path: Path, validation: LabelledImages, device: torch.device | str) -> Report:
+    """Calibrates the detector in a weights file, and keeps the report with it."""
+    detector = Detector.load(path, device=device)
+    report = calibrate(detector, validation, progress=True)
+    detector.report["calibration"] = report.to_dict()
+    detector.save(path)
+    return report
