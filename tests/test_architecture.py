@@ -43,9 +43,10 @@ ALLOWED = {
     "checkpoint": {"files"},
     "journal": {"detector", "files", "losses", "report", "viz"},
     "run": {
-        *("calibration", "checkpoint", "codec", "detector", "journal", "losses", "maps", "metrics", "network"),
+        *("calibration", "checkpoint", "codec", "detector", "files", "journal", "losses", "maps", "metrics", "network"),
         *("processes", "symmetry"),
     },
+    "replay": {"checkpoint", "codec", "detector", "losses", "maps", "network", "run", "strict_yaml"},
     "training": {"codec", "journal", "losses", "maps", "metrics", "network", "processes", "report", "run"},
     "report_page": {"box", "breakdown", "calibration", "finder", "images", "report", "viz"},
     "strict_yaml": set(),
