@@ -1,4 +1,4 @@
-"""Training checkpoints: written atomically, read without executing anything in them."""
+"""What a run keeps of its tensors, checkpoints above all: written atomically, read without executing anything in it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,31 @@ from centerdet.files import write_atomically
 _FORMAT = "centerdet checkpoint 2"
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+def write_state(path: Path, format: str, state: dict[str, Any]) -> None:
     """Writes tensors and plain values; after a crash the old file or the whole new one is there."""
     buffer = io.BytesIO()
-    torch.save({"format": _FORMAT, **state}, buffer)
+    torch.save({"format": format, **state}, buffer)
     write_atomically(path, buffer.getvalue())
+
+
+def read_state(path: Path, format: str) -> dict[str, Any]:
+    """Reads what ``write_state`` wrote in the same format.
+
+    Raises:
+        ValueError: If it is missing, damaged, or of another format.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can make the reader fail in any way
+        raise ValueError(f"{path} is missing, damaged or no {format!r} ({type(error).__name__})") from None
+    if not isinstance(state, dict) or state.get("format") != format:
+        raise ValueError(f"{path} is not a {format!r}")
+    return state
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes a checkpoint; after a crash the old one or the whole new one is there."""
+    write_state(path, _FORMAT, state)
 
 
 def load_checkpoint(path: Path, *, settings: dict[str, Any] | None) -> dict[str, Any]:
@@ -29,11 +49,9 @@ def load_checkpoint(path: Path, *, settings: dict[str, Any] | None) -> dict[str,
     if not path.exists():
         raise ValueError(f"nothing to resume: there is no {path}; start the run without resume (--resume)")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can make the reader fail in any way
-        raise ValueError(f"cannot resume: {path} is damaged or not a checkpoint ({type(error).__name__})") from None
-    if not isinstance(state, dict) or state.get("format") != _FORMAT:
-        raise ValueError(f"cannot resume: {path} is not a {_FORMAT!r}")
+        state = read_state(path, _FORMAT)
+    except ValueError as error:
+        raise ValueError(f"cannot resume: {error}") from None
     if settings is not None and (changed := _differences(state.get("settings"), settings)):
         raise ValueError(
             f"cannot resume: settings differ from the run's in {', '.join(changed)}; "

@@ -46,11 +46,8 @@ def to_unit_range(image: ArrayLike, intensity: tuple[float, float] | None = None
     if not np.isfinite(array).all():
         raise ValueError("an image must have finite pixels, got NaN or infinity; replace them, for example by 0")
     if intensity is not None:
-        return (
-            (np.subtract(array, intensity[0], dtype=np.float64) / (intensity[1] - intensity[0]))
-            .clip(0, 1)
-            .astype(np.float32)
-        )
+        low, high = intensity  # in double precision: half precision knows no number above 65,504
+        return ((array.astype(np.float64).clip(low, high) - low) / (high - low)).astype(np.float32)
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
         raise ValueError(

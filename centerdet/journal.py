@@ -44,9 +44,13 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._board.close()
-        self._pictures.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for board in (self._board, self._pictures):
+            try:
+                board.close()
+            except OSError:
+                if kind is None:  # else the folder is what the run has already stopped at
+                    raise
 
     def log_losses(self, step: int, terms: LossTerms, learning_rate: float) -> None:
         """Records the loss, each of its terms, and the learning rate."""

@@ -44,9 +44,14 @@ def count() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def rank() -> int:
+    """Which of them this is, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes files and validates."""
-    return not distributed.is_initialized() or distributed.get_rank() == 0
+    return rank() == 0
 
 
 def share(batch: Batch) -> Batch:
@@ -63,7 +68,7 @@ def share(batch: Batch) -> Batch:
             f"{processes} processes cannot share a batch of {len(batch.images)} equally; "
             "choose a batch_size that is a multiple of their number"
         )
-    return Batch(*(part[distributed.get_rank() :: processes] for part in batch))
+    return Batch(*(part[rank() :: processes] for part in batch))
 
 
 class _Mean(torch.autograd.Function):

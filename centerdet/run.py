@@ -23,15 +23,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from centerdet import processes
 from centerdet.calibration import Calibration
-from centerdet.checkpoint import load_checkpoint, save_checkpoint
+from centerdet.checkpoint import load_checkpoint, save_checkpoint, write_state
 from centerdet.codec import Codec
 from centerdet.detector import Detector
+from centerdet.files import check_folder, remove_leftovers
 from centerdet.journal import Journal
 from centerdet.losses import CenterLoss, LossTerms
 from centerdet.maps import Batch
 from centerdet.metrics import LabelledImages, calibrate
 from centerdet.network import CenterNet
 from centerdet.symmetry import GroupConv
+
+KEPT_BATCH = "centerdet kept batch 1"  # the format of the file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +123,15 @@ class TrainingRun:
             raise ValueError(
                 f"{self.directory} already holds a run; go on with resume (--resume), or name another folder (--out)"
             )
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"cannot make the run's folder {self.directory}: {error.strerror}; name another (--out)"
+            ) from None
+        check_folder(path)
+        if processes.is_first():
+            remove_leftovers(self.directory)
 
     def checkpoint(self) -> None:
         """Writes all that ``start`` needs to go on from here, and the detector as it is now."""
@@ -155,21 +166,20 @@ class TrainingRun:
             The loss of the whole batch.
 
         Raises:
-            FloatingPointError: If the loss is not finite, in all processes; the weights are untouched.
+            FloatingPointError: If the loss is not finite, in all processes; the weights are untouched, and the batch is
+                in a file for ``replay``.
         """
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate()
-        images, boxes, present = (tensor.to(self.device) for tensor in batch)
-        target = self.codec.encode(boxes, present, images.shape[-2:])
-        with _autocast(self.device, self.config.precision):
-            prediction = self._shared(images)
-        total = (terms := self.criterion(prediction, target)).total
-        terms = LossTerms(*processes.mean(torch.stack(terms).detach()))
+        terms = self.losses(batch)
+        total, terms = terms.total, LossTerms(*processes.mean(torch.stack(terms).detach()))
         if not torch.isfinite(terms.total):
+            path = self._keep(batch)
             raise FloatingPointError(
-                f"the loss of step {self.step} is {terms.total.item()}; start a new run, in another folder, "
-                "with a lower learning_rate or clip_norm"
+                f"the loss of step {self.step} is {terms.total.item()}; its batch is kept: "
+                f"'python tools/replay_batch.py {path}' shows where it stops being finite; if the batch is as it "
+                "should be, start a new run, in another folder, with a lower learning_rate or clip_norm"
             )
         self.network.zero_grad(set_to_none=True)
         total.backward()
@@ -179,6 +189,27 @@ class TrainingRun:
         self.average.update_parameters(self.network)
         self.step += 1
         return terms
+
+    def losses(self, batch: Batch) -> LossTerms:
+        """What the network says of a batch, compared with the truth."""
+        images, boxes, present = (tensor.to(self.device) for tensor in batch)
+        target = self.codec.encode(boxes, present, images.shape[-2:])
+        with _autocast(self.device, self.config.precision):
+            prediction = self._shared(images)
+        return self.criterion(prediction, target)
+
+    def _keep(self, batch: Batch) -> Path:
+        """Writes this process's share of a batch, with all that ``replay`` needs."""
+        parts = {"network": self.network, "codec": self.codec, "loss": self.criterion, "training": self}
+        state = {
+            "step": self.step,
+            "batch": {name: tensor.cpu() for name, tensor in batch._asdict().items()},
+            "weights": self.network.state_dict(),
+            "configs": {name: asdict(part.config) for name, part in parts.items()},
+        }
+        path = self.directory / f"nonfinite-{processes.rank()}.pt"
+        write_state(path, KEPT_BATCH, state)
+        return path
 
     def validate(self, validation: LabelledImages, journal: Journal) -> None:
         """Scores the averaged weights at their best threshold, and keeps them if they are the best so far."""

@@ -77,7 +77,8 @@ def fit(
     Raises:
         ValueError: If there is nothing to resume, something would be overwritten, the settings differ, or the first
             batch is not a proper one, or not to be shared equally.
-        FloatingPointError: If the loss is not finite; the last checkpoint stays.
+        OSError: If the run's folder can no longer be written to; the last checkpoint stays.
+        FloatingPointError: If the loss is not finite; the last checkpoint stays, and the batch is kept for ``replay``.
         KeyboardInterrupt: On Ctrl-C, after a checkpoint.
     """
     settings = {
@@ -106,7 +107,13 @@ def fit(
                 bar.set_postfix(loss=f"{float(terms.total):.3f}", best=f"{run.best.get('ap', 0):.3f}")
             stop = processes.any_of(interrupted(), run.device)
             if journal is not None:
-                _write_what_is_due(run, terms, validation, journal, stop=stop)
+                try:
+                    _write_what_is_due(run, terms, validation, journal, stop=stop)
+                except OSError as error:
+                    raise OSError(
+                        f"after step {run.step}: {error}; the last checkpoint in {run.directory} is intact: make the "
+                        "folder writable, with space on its disk, and go on with resume (--resume)"
+                    ) from error
             if stop and run.step < config.steps:
                 raise KeyboardInterrupt(
                     f"stopped after step {run.step} of {config.steps}, all saved; go on with resume"

@@ -55,9 +55,10 @@ ALLOWED = {
     "checkpoint": {"files"},
     "journal": {"detector", "files", "images", "losses", "report", "viz"},
     "run": {
-        *("calibration", "checkpoint", "codec", "detector", "journal", "losses", "maps", "metrics", "network"),
+        *("calibration", "checkpoint", "codec", "detector", "files", "journal", "losses", "maps", "metrics", "network"),
         *("processes", "symmetry"),
     },
+    "replay": {"checkpoint", "codec", "detector", "losses", "maps", "network", "run", "strict_yaml"},
     "training": {"codec", "journal", "losses", "maps", "metrics", "network", "processes", "report", "run"},
     "report_curves": {"box", "calibration", "report"},
     "report_page": {"box", "breakdown", "finder", "images", "report", "report_curves", "viz"},

@@ -25,6 +25,12 @@ def test_the_input_is_neither_changed_nor_shared():
     np.testing.assert_array_equal(unit, image)
 
 
+def test_an_intensity_beyond_half_precision_is_no_overflow():
+    image = np.linspace(0, 60_000, 64 * 64).reshape(64, 64)
+    unit = to_unit_range(image.astype(np.float16), (-50_000, 100_000))
+    np.testing.assert_allclose(unit, (image + 50_000) / 150_000, atol=2e-4)
+
+
 def test_tensors_and_strided_views_are_taken():
     image = np.random.default_rng(0).random((130, 128))
     np.testing.assert_allclose(to_unit_range(image[::-2, ::2]), image[::-2, ::2], rtol=1e-6)

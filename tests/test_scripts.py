@@ -15,7 +15,7 @@ import pytest
 import centerdet
 import main as main_script
 import train as train_script
-from tools import draw_figures, robustness, visualize, write_architecture
+from tools import draw_figures, robustness, symmetry, visualize, write_architecture
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "configs" / "smoke.yaml"
@@ -144,6 +144,24 @@ def test_robustness_prints_a_table(capsys, monkeypatch, tmp_path):
     default = centerdet.evaluate(centerdet.load(), centerdet.official_scenes(5, 25))
     assert cells[3]["ap"] == default.ap
     assert printed.splitlines()[-1] == f"| 0.8 | {cells[2]['ap']:.3f} | {default.ap:.3f} * |"
+
+
+def test_the_symmetry_report_counts_the_views_that_agree(tmp_path, capsys):
+    path = tmp_path / "report.json"
+    assert symmetry.main(["--samples", "6", "--seed", "1", "--device", "cpu", "--json", str(path)]) == 0
+    report = json.loads(path.read_text())
+    assert report["views"] >= 7
+    assert report["fraction"] == report["agreeing"] / report["views"] >= 0.98
+    assert f"{report['views']} moved views with a box, {report['fraction']:.2%} agree" in capsys.readouterr().out
+
+    class Stubborn:
+        """Finds the same box wherever the object has gone."""
+
+        def detect_batch(self, images):
+            return [centerdet.Detection(centerdet.RotatedBox(60, 90, 0.5, 20, 40), 0.9) for _ in images]
+
+    scenes = [(np.zeros((200, 200)), None)] * 3
+    assert symmetry.measure(Stubborn(), scenes) == (21, 0, 0, 0.0)
 
 
 def test_visualize_draws_image_files(tmp_path):

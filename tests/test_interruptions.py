@@ -1,0 +1,223 @@
+"""Whatever stops a run, nothing is lost: kills, full disks, folders that vanish, losses that are not finite."""
+
+import errno
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_training import CONFIG, Source, assert_same_run, state_of, train
+
+from centerdet import CenterLoss
+from centerdet.replay import replay
+from tools import replay_batch
+
+ROOT = Path(__file__).parent.parent
+LONGER = replace(CONFIG, steps=8, checkpoint_every=2, validate_every=4)
+
+
+def work(directory):
+    """A training process. Its writing takes long, so that it is killed there as well."""
+    torch.set_num_threads(1)
+    flush = os.fsync
+    os.fsync = lambda file: (time.sleep(0.03), flush(file))
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (it ends with the process)
+    train(directory, config=LONGER, resume=(directory / "checkpoint.pt").exists())
+
+
+def wait_for(process, *, moment, directory):
+    """Waits for a random moment, or for one while a checkpoint is being written; False if the process ended before."""
+    if moment is not None:
+        process.join(moment)
+        return process.exitcode is None
+    while process.exitcode is None:
+        if any(directory.glob(".checkpoint.pt.*.tmp")):
+            return True
+        time.sleep(0.001)
+    return False
+
+
+@pytest.fixture(scope="module")
+def context():
+    """Processes that start at once, from one that has already imported all."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["centerdet.training", "torch.utils.tensorboard", "skimage.draw", "shapely"])
+    return context
+
+
+def run_to_its_end(context, directory):
+    process = context.Process(target=work, args=(directory,))
+    start = time.perf_counter()
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_killed_run_ends_with_the_same_weights_to_the_bit(kills, context, tmp_path):
+    seconds = run_to_its_end(context, tmp_path / "whole")
+    draw, half_written = random.Random(kills), 0
+    directory = tmp_path / "killed"
+    for kill in range(kills):
+        process = context.Process(target=work, args=(directory,))
+        process.start()
+        moment = None if kill % 2 else draw.uniform(0.1, 0.6) * seconds
+        if wait_for(process, moment=moment, directory=directory):
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
+            half_written += any(directory.glob(".checkpoint.pt.*.tmp"))
+        else:
+            assert process.exitcode == 0
+            assert_same_run(directory, tmp_path / "whole")
+            shutil.rmtree(directory)
+    assert half_written > 0
+    run_to_its_end(context, directory)
+    assert_same_run(directory, tmp_path / "whole")
+    assert not list(directory.glob(".*"))  # nothing half-written is left
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_bit(context, tmp_path):
+    for name in ("one", "other"):
+        run_to_its_end(context, tmp_path / name)
+    assert_same_run(tmp_path / "one", tmp_path / "other")
+
+
+def refuse_from(step, monkeypatch, name="checkpoint.pt"):
+    """From a step's checkpoint on, the disk is full for one file."""
+    flush = os.fsync
+
+    def fsync(file):
+        path = Path(f"/proc/self/fd/{file}").readlink()
+        if f".{name}." in path.name and (path.parent / "checkpoint.pt").exists() and step_of(path.parent) >= step:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def step_of(directory):
+    return state_of(directory)["step"]
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "last.safetensors", "best.safetensors"])
+def test_a_full_disk_is_told_and_the_last_checkpoint_goes_on(name, tmp_path):
+    train(tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        refuse_from(2, patch, name)
+        message = rf"after step \d: cannot write .*{name}: No space left on device; the last checkpoint .* is intact"
+        if name == "best.safetensors":  # of this run, the first validation is the best: it comes after step 2
+            message = message.replace(r"\d", "3")
+        with pytest.raises(OSError, match=message):
+            train(tmp_path / "full")
+    assert step_of(tmp_path / "full") == 2
+    assert not list((tmp_path / "full").glob(".*"))
+    train(tmp_path / "full", resume=True)
+    assert_same_run(tmp_path / "full", tmp_path / "whole")
+
+
+def test_a_full_disk_for_the_journal_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "centerdet.journal.Journal._append", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "disk full"))
+    )
+    with pytest.raises(OSError, match="after step 1: .*disk full; .*go on with resume"):
+        train(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's own thread
+def test_a_vanished_folder_is_told(tmp_path):
+    def vanish(step):
+        if step == 3:
+            (tmp_path / "run").rename(tmp_path / "moved")
+
+    with pytest.raises(OSError, match="after step 4: .*No such file or directory.*go on with resume"):
+        train(tmp_path / "run", source=Source(vanish))
+    assert step_of(tmp_path / "moved") == 2
+    train(tmp_path / "moved", resume=True)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "run").write_text("")
+    for directory in (tmp_path / "run", tmp_path / "run" / "inside"):
+        with pytest.raises(ValueError, match=f"cannot make the run's folder {directory}: .*name another"):
+            train(directory)
+
+
+def test_a_folder_that_is_not_writable_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser, who may run this, may write anywhere
+    with pytest.raises(ValueError, match=f"there is no writable folder {tmp_path}"):
+        train(tmp_path)
+
+
+class Broken(Source):
+    """One image of one batch is not a number."""
+
+    def __getitem__(self, step):
+        batch = super().__getitem__(step)
+        if step == 3:
+            batch.images[2] = np.nan
+        return batch
+
+
+def test_a_loss_that_is_not_finite_keeps_its_batch_for_a_replay(tmp_path):
+    with pytest.raises(FloatingPointError, match=r"replay_batch\.py .*nonfinite-0\.pt' shows where"):
+        train(tmp_path, source=Broken())
+    assert step_of(tmp_path) == 2
+    again = replay(tmp_path / "nonfinite-0.pt")
+    assert again.step == 3
+    assert torch.isnan(again.terms.total)
+    for kept, given in zip(again.batch, Broken()[3], strict=True):
+        assert torch.equal(kept.nan_to_num(-1), given.nan_to_num(-1))
+    tool = [sys.executable, ROOT / "tools" / "replay_batch.py", tmp_path / "nonfinite-0.pt", "--device", "cpu"]
+    printed = subprocess.run(tool, capture_output=True, text=True, check=True).stdout
+    assert "step 3, 4 images of (64, 64) px" in printed
+    assert "images: " in printed
+    assert ", not finite in image 2\n" in printed
+    assert "loss, total: nan" in printed
+    train(tmp_path, resume=True)  # with another source, the run can go on
+
+
+class Overflowing(CenterLoss):
+    """Finite terms; from the fourth step on, an infinite weight of one of them."""
+
+    calls = 0
+
+    def forward(self, prediction, target):
+        terms = super().forward(prediction, target)
+        self.calls += 1
+        return terms._replace(total=terms.total + torch.inf) if self.calls == 4 else terms
+
+
+def test_a_replay_computes_what_the_step_computed(tmp_path, monkeypatch):
+    criterion, computed = Overflowing(), []
+    criterion.register_forward_hook(lambda module, inputs, output: computed.append(output))
+    monkeypatch.setattr("test_training.CenterLoss", lambda: criterion)
+    with pytest.raises(FloatingPointError, match="the loss of step 3 is inf"):
+        train(tmp_path)
+    again = replay(tmp_path / "nonfinite-0.pt")
+    assert again.terms[1:] == computed[-1][1:]  # to the bit; the total was made infinite above
+    assert torch.isfinite(again.terms.total)
+    assert "weights: finite" in str(again)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", None])
+def test_other_files_cannot_be_replayed(content, tmp_path, capsys):
+    path = tmp_path / "nonfinite-0.pt"
+    if content is None:
+        torch.save({"format": "centerdet kept batch 1", "step": 3}, path)
+    else:
+        path.write_bytes(content)
+    assert replay_batch.main([str(path), "--device", "cpu"]) == 2
+    assert str(path) in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"missing\.pt is missing"):
+        replay(tmp_path / "missing.pt")
