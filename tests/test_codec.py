@@ -116,10 +116,46 @@ def test_decode_ignores_far_cells_and_the_outside_of_the_map():
     assert boxes[0].tolist() == pytest.approx([29.5, 1.5, math.pi / 4, 32, 32], abs=1e-4)
 
 
+@pytest.mark.parametrize("heading", [True, False])
+@pytest.mark.parametrize("window", [1, 3, 5, 7])
+def test_decode_is_its_docstring(window, heading):
+    """Cell by cell, at any place of the peak: corners and sides of the map too."""
+    rows, columns, stride, unit = 5, 6, 4, 32.0
+    random = torch.Generator().manual_seed(window)
+    for peak in range(rows * columns):
+        maps = Prediction(*(torch.randn(1, n, rows, columns, generator=random).double() for n in (1, 2, 2, 2)))
+        maps.center.flatten()[peak] = 4.0
+        maps.size.abs_().add_(0.2)
+        total, sums = 0.0, np.zeros(6)
+        for row in range(max(0, peak // columns - window // 2), min(rows, peak // columns + window // 2 + 1)):
+            for column in range(max(0, peak % columns - window // 2), min(columns, peak % columns + window // 2 + 1)):
+                size, yaw, offset = (part[0, :, row, column].numpy() for part in maps[1:])
+                place = [column * stride + 1.5, row * stride + 1.5] + offset * stride
+                weight = maps.center[0, 0, row, column].sigmoid().item()
+                total, sums = total + weight, sums + weight * np.concatenate([size * unit, yaw, place])
+        width, height, sin, cos, x, y = sums / total
+        codec = Codec(stride=stride, heading=heading, config=CodecConfig(window=window, size_unit=unit))
+        boxes, scores = codec.decode(maps)
+        expected = [x, y, math.atan2(sin, cos) / (1 if heading else 2), width, height]
+        np.testing.assert_allclose(boxes[0].numpy(), expected, rtol=1e-4, atol=1e-4)
+        assert scores.item() == pytest.approx(1 / (1 + math.exp(-4)))
+
+
+def test_the_heatmap_is_interpolated_between_the_cells_centres():
+    center = torch.tensor([[0.2, 0.4, 0.6], [0.1, 0.3, 0.5]]).logit()[None, None]
+    maps = torch.zeros(1, 2, 2, 3)
+    heatmap = Codec(stride=4).heatmap(Prediction(center=center, size=maps, yaw=maps, offset=maps), (7, 10))
+    assert heatmap.shape == (1, 7, 10)
+    assert heatmap[0, 0, 0].item() == pytest.approx(0.2)  # nothing beyond the outer cells' centres
+    between = [heatmap[0, row, column].item() for row, column in ((1, 4), (2, 4))]  # x = 1.5 and 5.5: cells 0 and 1
+    top, bottom = (low + (high - low) * 2.5 / 4 for low, high in ((0.2, 0.4), (0.1, 0.3)))
+    assert between == pytest.approx([top, top + (bottom - top) * 0.5 / 4], abs=1e-6)
+
+
 def test_decode_never_gives_a_box_without_extent():
     maps = torch.zeros(1, 2, 8, 8)
     boxes, _ = Codec().decode(Prediction(center=maps[:, :1], size=maps - 1, yaw=maps, offset=maps))
-    assert (boxes[0, 3:] >= 1).all()
+    assert boxes[0, 3:].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -92,10 +92,47 @@ def test_boxes_are_learned_near_the_centre_alone():
     assert CenterLoss()(changed, target).size == CenterLoss()(zero, target).size
 
 
-@pytest.mark.parametrize("arguments", [{"alpha": -1.0}, {"size": -5.0}, {"reach": 0.0}, {"reach": 9.0}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({name: -1e-3} for name in ("alpha", "beta", "size", "yaw", "offset", "reach")),
+        *({"reach": reach} for reach in (0.0, 1.001)),
+    ],
+)
 def test_impossible_weights_are_refused(arguments):
     with pytest.raises(ValueError, match="must"):
         LossConfig(**arguments)
+
+
+def test_weights_of_0_and_a_reach_of_1_are_allowed():
+    config = LossConfig(alpha=0.0, beta=0.0, size=0.0, yaw=0.0, offset=0.0, reach=1.0)
+    prediction = Prediction(*(torch.ones(2, channels, 24, 24) for channels in (1, 2, 2, 2)))
+    target = targets()
+    terms = CenterLoss(config)(prediction, target)
+    assert terms.total == terms.center
+    centre_cells = (prediction.size - target.size).abs().sum(1, keepdim=True)[target.mask]  # those of heatmap 1
+    assert terms.size.item() == pytest.approx(centre_cells.mean().item(), rel=1e-5)
+
+
+def test_the_exponents_of_the_config_are_those_of_the_focal_loss():
+    prediction = Prediction(*(torch.linspace(-3, 3, 2 * 24 * 24).view(2, 1, 24, 24) for _ in range(4)))
+    target = targets()
+    for alpha, beta in ((1.0, 4.0), (2.0, 1.0)):
+        center = CenterLoss(LossConfig(alpha=alpha, beta=beta))(prediction, target).center
+        expected = focal_loss(prediction.center, target.heatmap, target.mask, alpha=alpha, beta=beta)
+        assert center == expected != focal_loss(prediction.center, target.heatmap, target.mask)
+
+
+def test_sums_are_divided_by_one_object_and_small_weights_as_they_are():
+    logits, heatmap, mask = example(count=1)
+    none = torch.zeros_like(mask)
+    negative = -((1 - heatmap) ** 4) * logits.sigmoid() ** 2 * (1 - logits.sigmoid()).log()
+    assert focal_loss(logits, heatmap, none).item() == pytest.approx(negative.sum().item(), rel=1e-5)
+    positive = -((1 - logits.sigmoid()) ** 2) * logits.sigmoid().log()
+    both = torch.where(mask, positive, negative).sum().item()
+    assert focal_loss(logits, heatmap, mask).item() == pytest.approx(both, rel=1e-5)
+    zero = torch.zeros(1, 2, 1, 1)
+    assert weighted_l1(zero + 1, zero, torch.full((1, 1, 1, 1), 0.01)).item() == pytest.approx(2)
 
 
 def test_a_batch_without_objects_is_finite_and_teaches_no_boxes():

@@ -7,7 +7,7 @@ import torch
 
 from centerdet import Detection, RotatedBox, Scenes, evaluate, score_iou
 from centerdet.calibration import Calibration
-from centerdet.metrics import calibrate, collect
+from centerdet.metrics import calibrate, collect, collect_all
 from centerdet.report import choose_threshold, summarise, wilson_interval
 
 NO_BOX = np.full(5, np.nan)
@@ -214,3 +214,83 @@ def test_wilson_interval_is_the_published_one():
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe (1998), table I, method 3
     assert wilson_interval(0, 20) == pytest.approx((0, 0.1611), abs=1e-4)
     assert wilson_interval(0, 0) == (0, 1)
+
+
+def test_a_plain_function_is_shown_each_image_and_the_time_adds_up(monkeypatch):
+    images = [np.full((64, 64), value) for value in (0.1, 0.2, 0.3)]
+    seen, clock = [], iter([10.0, 12.0, 20.0, 23.0])
+    monkeypatch.setattr("centerdet.metrics.time.perf_counter", lambda: next(clock))
+    outcomes = collect(lambda image: seen.append(image), [(image, None) for image in images], batch_size=2)
+    assert all(one is other for one, other in zip(seen, images, strict=True))
+    assert outcomes.seconds == 5  # (12 - 10) + (23 - 20)
+    assert summarise(outcomes).images_per_second == 3 / 5
+    assert outcomes.scores.dtype == np.float64
+    assert outcomes.heading
+
+
+class Counting:
+    """Says nothing, and remembers how many images it was shown at once."""
+
+    def __init__(self, heading=True, score=0.0):
+        self.threshold, self.calibration, self.shown = 0.5, Calibration(), []
+        self.answer = Detection(BOX, score, heading=heading)
+
+    def detect_batch(self, images):
+        self.shown.append(len(images))
+        return [self.answer] * len(images)
+
+
+@pytest.mark.parametrize("run", [evaluate, collect])
+def test_images_come_in_batches_of_32_unless_told_otherwise(run):
+    detector = Counting()
+    run(detector, [(IMAGE, BOX)] * 70)
+    assert detector.shown == [32, 32, 6]
+    detector.shown.clear()
+    run(detector, [(IMAGE, BOX)] * 3, batch_size=1)
+    assert detector.shown == [1, 1, 1]
+
+
+@pytest.mark.parametrize("run", [evaluate, collect, collect_all, calibrate])
+@pytest.mark.parametrize(
+    ("arguments", "count", "total", "disable"),
+    [({}, 5, 5, True), ({"count": 3}, 3, 3, True), ({"count": 3, "progress": True}, 3, 3, None)],
+)
+def test_progress_is_shown_on_request_and_the_count_is_kept(run, arguments, count, total, disable, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, **settings):
+            self.settings, self.done = settings, 0
+            bars.append(self)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def update(self, count):
+            self.done += count
+
+    monkeypatch.setattr("centerdet.metrics.tqdm", Bar)
+    detector = Counting()
+    run(detector, [(IMAGE, BOX)] * 5, **arguments)
+    assert sum(detector.shown) == count
+    assert [(bar.settings, bar.done) for bar in bars] == [
+        ({"total": total, "unit": "image", "disable": disable, "leave": False}, count)
+    ]
+    bars.clear()
+    run(Counting(), iter([(IMAGE, BOX)] * 5), **arguments)
+    assert bars[0].settings["total"] == arguments.get("count")  # nobody knows how many there are
+
+
+def test_a_heading_is_known_only_if_all_answers_have_one():
+    axis = Detection(BOX, 0.5, heading=False)
+    for answers, heading in (([axis, None], False), ([axis, BOX], False), ([BOX, axis], False), ([None, BOX], True)):
+        remaining = iter(answers)
+        outcomes = collect(lambda _, remaining=remaining: next(remaining), [(IMAGE, BOX)] * 2)
+        assert outcomes.heading is heading
+
+
+def test_a_score_of_0_is_a_score():
+    assert collect(Counting(score=0.0), [(IMAGE, BOX)]).scores.tolist() == [0]
