@@ -19,7 +19,7 @@ def test_snippets_run(index, tmp_path, monkeypatch, exported):
 
 
 def test_there_are_snippets():
-    assert len(SNIPPETS) == 4
+    assert len(SNIPPETS) == 5
 
 
 def test_links_and_pictures_lead_somewhere():
