@@ -9,10 +9,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: more only wait fo
 
 import pytest
 import torch
+from hypothesis import settings
 
 import centerdet
 
 ROOT = Path(__file__).parent.parent
+settings.register_profile("centerdet", deadline=None)  # one would measure what else the machine does
+settings.load_profile("centerdet")
 
 
 def make_detector(seed=0, **config):

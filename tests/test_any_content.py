@@ -50,7 +50,7 @@ def is_proper(box):
 
 
 @given(content=lines(" ", 9, 9, 10, 8), heading=st.booleans(), format=st.sampled_from(["yolo", "dota"]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_no_numbers_in_a_text_label_crash(content, heading, format, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "a.txt"
     path.write_bytes(content.encode("utf-8", "replace"))
@@ -60,7 +60,7 @@ def test_no_numbers_in_a_text_label_crash(content, heading, format, tmp_path_fac
 
 
 @given(content=lines(",", 6, 6, 5), heading=st.booleans())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_no_numbers_in_a_table_of_labels_crash(content, heading, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "a.csv"
     path.write_bytes(f"image,x,y,yaw,width,height\n{content}".encode("utf-8", "replace"))
@@ -88,7 +88,7 @@ values = st.recursive(
 
 
 @given(kind=st.sampled_from(KINDS), content=st.dictionaries(keys, values, max_size=4) | values)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_values_of_a_config_crash(kind, content):
     with contextlib.suppress(ValueError):
         assert isinstance(parse(kind, content), kind)
@@ -125,7 +125,7 @@ tokens = st.lists(
 
 
 @given(kind=st.sampled_from(KINDS), content=tokens.map(lambda text: text.encode("utf-8", "replace")) | st.binary())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_content_of_a_config_file_crashes(kind, content, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "a.yaml"
     path.write_bytes(content)
@@ -163,7 +163,7 @@ def test_checkpoints_of_other_formats_are_refused(format, tmp_path):
 
 
 @given(place=st.integers(0, 10**6), value=st.integers(0, 255), kept=st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_damage_to_a_checkpoint_crashes(place, value, kept, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "checkpoint.pt"
     save_checkpoint(path, {"settings": {"a": 1}, "network": {"weight": torch.arange(9.0)}})

@@ -2,7 +2,6 @@ import math
 
 import numpy as np
 import pytest
-import shapely  # noqa: F401 (box_iou's first call imports it: not on a test's clock)
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -60,7 +60,7 @@ def snapshot(array):
 
 
 @given(shapes, st.sampled_from(DTYPES), st.sampled_from(FILLS), st.sampled_from(LAYOUTS), st.integers(0, 9))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 def test_every_call_gives_a_detection_none_or_a_value_error(shape, dtype, kind, layout, seed):
     with np.errstate(all="ignore"):
@@ -104,7 +104,7 @@ def scene(side, seed):
 @given(
     st.lists(st.tuples(st.sampled_from([64, 71, 96]), st.integers(0, 20)), min_size=1, max_size=6), st.integers(1, 4)
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_image_alone_and_in_any_batch_has_the_same_box(images, batch_size):
     images = [scene(*image) for image in images]
     together = detector.detect_batch(images, batch_size=batch_size)
@@ -113,7 +113,7 @@ def test_an_image_alone_and_in_any_batch_has_the_same_box(images, batch_size):
 
 
 @given(st.integers(64, 110), st.integers(0, 99), st.sampled_from(["<", ">"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_integers_and_floats_of_one_picture_have_the_same_box(side, seed, order):
     eight = (scene(side, seed) * 255).round().astype(np.uint8)
     found = detector(eight)

@@ -120,7 +120,7 @@ CONTENTS = [
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.booleans(), st.integers(0, 255)), max_size=8),
     st.floats(0, 1),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_files_are_read_or_refused(tmp_path_factory, file, changes, kept):
     suffix, content = file
     damaged = bytearray(content)
