@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import functools
 import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
-    """Turns a script's ``main`` into one that returns an exit code.
+    """Turns a script's ``main`` into one that returns an exit code, and keeps the memory that it frees.
 
     0: done; 2: wrong input (``ValueError``, ``OSError``), a package that is missing, too little memory or a loss that
     is not finite, told in one line on stderr; 130: stopped by Ctrl-C; 141: whoever reads stdout has gone, as ``head``.
@@ -26,6 +28,7 @@ def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def wrapped(*arguments: object) -> int:
+        keep_freed_memory()
         try:
             main(*arguments)
             sys.stdout.flush()  # a reader that has gone is noticed here, not at the interpreter's end
@@ -41,6 +44,18 @@ def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
         return 0
 
     return wrapped
+
+
+def keep_freed_memory() -> None:
+    """Has malloc keep what is freed, up to 1 GiB, for the next image, where it is the GNU C library's.
+
+    Otherwise it returns each map of the network to the system and asks for it again: a fifth of a CPU's time.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # mallopt(3)
+    with suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(mmap_threshold, 32 * 2**20)  # the largest that it allows
+        mallopt(trim_threshold, 2**30)
 
 
 def pick_device(name: str | None) -> torch.device:
