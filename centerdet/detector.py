@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from centerdet.finder import Finder
 from centerdet.maps import Prediction
 from centerdet.network import CenterNet, NetworkConfig, fuse
 from centerdet.scene_facts import Refinement, SceneFacts
+from centerdet.threads import side_by_side
 from centerdet.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Detector(Finder):
         """As ``Finder.candidates``: the heatmap's highest peaks, some cells apart."""
         size = len(images) if self._device.type != "cpu" else max(1, CPU_PIXELS // images[0].size)
         chunks = [images[first : first + size] for first in range(0, len(images), size)]
-        parts = _side_by_side(lambda chunk: self._peaks(chunk, count), chunks)
+        parts = side_by_side(lambda chunk: self._peaks(chunk, count), chunks)
         boxes, scores = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
         return boxes, scores
 
@@ -215,19 +215,6 @@ class Detector(Finder):
                 raise ValueError(f"{name} holds NaN or infinity")
         network.load_state_dict(tensors)
         return network
-
-
-def _side_by_side(work: Callable[[Any], Any], chunks: Sequence[Any]) -> list[Any]:
-    """Works on chunks in threads that share torch's: threads that each have their own chunk need not wait for others."""
-    threads = torch.get_num_threads()
-    workers = min(threads, len(chunks))
-    if workers == 1:
-        return [work(chunk) for chunk in chunks]
-    try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,)) as pool:
-            return list(pool.map(work, chunks))
-    finally:
-        torch.set_num_threads(threads)  # what a worker sets holds for itself, and for threads that are still to come
 
 
 def codec_for(network: CenterNet, config: CodecConfig | None = None) -> Codec:

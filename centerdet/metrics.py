@@ -15,6 +15,7 @@ from tqdm import tqdm
 from centerdet.box import Detection, RotatedBox, box_iou
 from centerdet.calibration import Calibration, fit_calibration
 from centerdet.report import RIGHT, Outcomes, Report, choose_threshold, summarise
+from centerdet.threads import read_ahead
 
 _NO_BOX = np.full(5, np.nan)
 
@@ -94,9 +95,8 @@ def collect(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     total = count if count is not None or not hasattr(scenes, "__len__") else len(scenes)
-    iterator = islice(iter(scenes), count)
     with tqdm(total=total, unit="image", disable=None if progress else True, leave=False) as bar:
-        while chunk := list(islice(iterator, batch_size)):
+        for chunk in read_ahead(islice(scenes, count), batch_size):
             start = time.perf_counter()
             answers = detect([image for image, _ in chunk])
             seconds += time.perf_counter() - start

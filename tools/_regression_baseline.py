@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from centerdet.finder import Finder
+from centerdet.threads import side_by_side
 
 
 class RegressionNetwork(nn.Module):
@@ -65,8 +66,11 @@ class RegressionBaseline(Finder):
         """There is none."""
         raise NotImplementedError("a regression network has no heatmap")
 
-    @torch.inference_mode()
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         parts = torch.from_numpy(images)[:, None].split(len(images) if self.plain else 1)
-        boxes, logits = (torch.cat(part) for part in zip(*map(self.network, parts), strict=True))
+        boxes, logits = (torch.cat(part) for part in zip(*side_by_side(self._look, parts), strict=True))
         return boxes.numpy(), logits.sigmoid().numpy()
+
+    @torch.inference_mode()
+    def _look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network(images)

@@ -1,0 +1,74 @@
+"""Working side by side and reading ahead change when things happen, not what."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from centerdet.threads import read_ahead, side_by_side
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_side_by_side_keeps_the_order_and_shares_torchs_threads(two_threads):
+    def work(number):
+        time.sleep(0.02 * (number == 0))
+        return number, threading.current_thread().name, torch.get_num_threads()
+
+    numbers, names, threads = zip(*side_by_side(work, range(6)), strict=True)
+    assert numbers == tuple(range(6))
+    assert len(set(names)) == 2
+    assert set(threads) == {1}
+    assert torch.get_num_threads() == 2
+    started_later = []
+    thread = threading.Thread(target=lambda: started_later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert started_later == [2]
+
+
+def test_one_chunk_is_worked_on_where_it_is_asked_for(two_threads):
+    assert side_by_side(lambda _: threading.current_thread(), [0]) == [threading.current_thread()]
+    assert side_by_side(len, []) == []
+
+
+def test_an_error_in_one_of_several_threads_comes_back(two_threads):
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda number: 1 / number, [1, 0, 2])
+    assert torch.get_num_threads() == 2
+
+
+def test_reading_ahead_gives_all_in_order_and_draws_the_next_meanwhile():
+    drawn = []
+
+    def draw():
+        for number in range(7):
+            drawn.append(number)
+            yield number
+
+    chunks = read_ahead(draw(), 3)
+    assert next(chunks) == [0, 1, 2]
+    deadline = time.monotonic() + 10
+    while len(drawn) < 6 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert drawn == list(range(6))  # one list ahead, not more
+    assert list(chunks) == [[3, 4, 5], [6]]
+    assert list(read_ahead([], 3)) == []
+
+
+def test_an_error_while_drawing_comes_after_what_was_drawn_before():
+    def draw():
+        yield from range(3)
+        raise OSError("no more")
+
+    chunks = read_ahead(draw(), 3)
+    assert next(chunks) == [0, 1, 2]
+    with pytest.raises(OSError, match="no more"):
+        next(chunks)
