@@ -28,7 +28,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
         commands, "export", "write a detector as one ONNX file", "Decoding is inside; it needs the extra 'export'."
     )
     parser.add_argument("model", type=Path, help="the file to write; an old one is replaced")
-    parser.add_argument("--weights", type=Path, help="default: the shipped ones")
+    parser.add_argument("--weights", type=Path, help="a file, or shipped ones by name: shipped (default), fast")
     parser.add_argument(
         "--image-size", type=int, nargs=2, metavar=("H", "W"), default=(200, 200), help="in px; default: 200 200"
     )

@@ -99,7 +99,7 @@ def parse_measurement(
     """
     parser.add_argument("--samples", type=int, default=samples, help="how many; default: %(default)s")
     parser.add_argument("--seed", type=int, default=seed, help="of the samples; default: %(default)s")
-    parser.add_argument("--weights", type=Path, help="default: the shipped ones")
+    parser.add_argument("--weights", type=Path, help="a file, or shipped ones by name: shipped (default), fast")
     parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     options = parser.parse_args(arguments)

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import centerdet
-from centerdet.detector import _shipped_weights
+from centerdet.detector import shipped_weights
 from centerdet.weights_file import read_weights, write_weights
 
 TENSORS = {"a": torch.tensor([[1.5, -2.0]]), "count": torch.tensor(3), "b": torch.tensor([0.25], dtype=torch.bfloat16)}
@@ -81,7 +81,7 @@ def test_other_formats_are_named(format, written):
 
 
 def test_the_shipped_weights_have_a_digest():
-    with safe_open(_shipped_weights(), framework="pt") as file:
+    with safe_open(shipped_weights("shipped"), framework="pt") as file:
         assert len(file.metadata()["digest"]) == 64
 
 

@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
 from centerdet.command import fail_cleanly, set_threads, write_json
+from centerdet.detector import SHIPPED
 from centerdet.export import OnnxDetector, export_onnx
 from centerdet.files import check_folder
 from centerdet.finder import Finder
@@ -39,7 +40,7 @@ from tools._regression_baseline import RegressionBaseline
 
 BATCH = 32  # images for a detector
 SCENES = 64  # in a batch of the generator's
-BASELINE, OURS, REFERENCE = "regression baseline", "centerdet, float32", "make_data, scene by scene"
+BASELINE, REFERENCE = "regression baseline", "make_data, scene by scene"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30, help="default: %(default)s")
-    parser.add_argument("--weights", type=Path, help="default: the shipped ones")
+    parser.add_argument("--weights", nargs="+", default=list(SHIPPED), help="files, or names; default: all shipped ones")
     parser.add_argument("--threads", type=int, help="what 'all threads' is (default: all cores)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     options = parser.parse_args(arguments)
@@ -86,15 +87,16 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     set_threads(options.threads)
     every = torch.get_num_threads()
-    detector = centerdet.load(options.weights)
+    ours = {name: centerdet.load(name) for name in options.weights}
     images = [image for image, _ in centerdet.official_scenes(0, BATCH)]
     rows = []
     with TemporaryDirectory() as folder:
-        note = export(detector, Path(folder) / "model.onnx")
+        models = {name: Path(folder) / f"{number}.onnx" for number, name in enumerate(ours)}
+        notes = {name: export(ours[name], model) for name, model in models.items()}
         for task, threads, given in (("one image", 1, images[:1]), (f"batches of {BATCH}", every, images)):
             torch.set_num_threads(threads)
-            onnx = note or OnnxDetector(Path(folder) / "model.onnx", threads=threads)
-            rows += compare(task, detectors(detector, onnx, given), options.rounds)
+            onnx = {name: notes[name] or OnnxDetector(model, threads=threads) for name, model in models.items()}
+            rows += compare(task, detectors(ours, onnx, given), options.rounds)
     for threads in sorted({1, every}):
         torch.set_num_threads(threads)
         rows += compare("scenes", generators(), options.rounds)
@@ -127,22 +129,29 @@ class InBfloat16(nn.Module):
             return self.network(images)
 
 
-def detectors(detector: Finder, onnx: Finder | str, images: list[NDArray]) -> dict[str, Callable[[], int] | str]:
+def detectors(
+    ours: dict[str, centerdet.Detector], onnx: dict[str, Finder | str], images: list[NDArray]
+) -> dict[str, Callable[[], int] | str]:
     """The contestants: each call looks at all images, and says how many; a text says why there is no such call."""
 
     def looking(finder: Finder) -> Callable[[], int]:
         return lambda: len(finder.detect_batch(images))
 
-    in_bfloat16 = copy.copy(detector)
-    in_bfloat16._fused = InBfloat16(detector._fused)
-    fast = fast_bfloat16(torch.device("cpu"))
-    return {
+    contestants: dict[str, Callable[[], int] | str] = {
         BASELINE: looking(RegressionBaseline()),
         f"{BASELINE}, channels first, whole batches": looking(RegressionBaseline(plain=True)),
-        OURS: looking(detector),
-        "centerdet, bfloat16": looking(in_bfloat16) if fast else "this CPU does not multiply bfloat16",
-        "centerdet, ONNX Runtime": onnx if isinstance(onnx, str) else looking(onnx),
     }
+    fast = fast_bfloat16(torch.device("cpu"))
+    for name, detector in ours.items():
+        in_bfloat16 = copy.copy(detector)
+        in_bfloat16._fused = InBfloat16(detector._fused)
+        model = onnx[name]
+        contestants |= {
+            f"centerdet {name}, float32": looking(detector),
+            f"centerdet {name}, bfloat16": looking(in_bfloat16) if fast else "this CPU does not multiply bfloat16",
+            f"centerdet {name}, ONNX Runtime": model if isinstance(model, str) else looking(model),
+        }
+    return contestants
 
 
 def generators() -> dict[str, Callable[[], int]]:

@@ -145,7 +145,7 @@ def _png(figure: Figure) -> bytes:
 def main(arguments: list[str] | None = None) -> None:
     """Draws all four."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, help="default: the shipped ones")
+    parser.add_argument("--weights", type=Path, help="a file, or shipped ones by name: shipped (default), fast")
     parser.add_argument("--metrics", type=Path, default=ROOT / "docs" / "run" / "metrics.jsonl")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--seed", type=int, default=1, help="of the scene that is drawn; default: %(default)s")

@@ -67,7 +67,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         "--config", type=Path, help="how to train; configs/images.yaml has all settings (default: the values there)"
     )
     parser.add_argument(
-        "--init", metavar="WEIGHTS", help="start from these weights, or from the 'shipped' ones, not from scratch"
+        "--init", metavar="WEIGHTS", help="start from these weights, 'shipped' or 'fast' ones too, not from scratch"
     )
     parser.add_argument("--out", type=Path, default=Path("runs/images"), help="folder of the run; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
@@ -82,9 +82,7 @@ def _train(options: argparse.Namespace) -> None:
 
     set_threads(options.threads)
     config = read_images_config(options.config) if options.config else ImagesConfig()
-    start = None
-    if options.init is not None:
-        start = centerdet.load(None if options.init == "shipped" else options.init)
+    start = None if options.init is None else centerdet.load(options.init)
     report = learn_dataset(
         options.data,
         config,
