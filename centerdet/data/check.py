@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from centerdet.data.image_files import find_images, read_usable, show
-from centerdet.data.splits import SPLITS, DataConfig, Item, read_data_config, read_split
+from centerdet.data.data_config import DataConfig, read_data_config
+from centerdet.data.image_files import read_usable, show
+from centerdet.data.splits import Item, read_split, split_images
 from centerdet.images import to_unit_range
 from centerdet.viz import contact_sheet, draw_tile
 
@@ -37,7 +38,7 @@ def check_dataset(
         ValueError: If the YAML file itself is wrong, or has no split.
     """
     config, root = read_data_config(path), Path(path).parent
-    names = [name for name in SPLITS if getattr(config, name) is not None]
+    names = list(config.sources())
     if not names:
         raise ValueError(f"{path} has no split; add a line 'train: {{images: ..., labels: ...}}'")
     items, others, faults = _read_labels(config, names, root)
@@ -74,9 +75,8 @@ def _read_labels(
         faults += wrong
         items += [(name, item) for item in found]
         labelled = {item.path for item in found}
-        folder = root / getattr(config, name).images
         try:
-            others += [(name, Item(path, None)) for path in find_images(folder) if path not in labelled]
+            others += [(name, Item(path, None)) for path in split_images(config, name, root) if path not in labelled]
         except ValueError as error:
             faults.append(str(error))
     return items, others, faults
