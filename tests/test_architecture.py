@@ -78,8 +78,8 @@ ALLOWED = {
     "data.predict": {"box", "data.image_files", "finder"},
     "data.answer_files": {"box", "data.image_files", "data.labels", "files", "finder", "viz"},
     "data.learn": {
-        *("box", "codec", "config", "data.augment", "data.batches", "data.dataset", "detector", "images", "losses"),
-        *("metrics", "network", "report", "training"),
+        *("box", "codec", "config", "data.augment", "data.batches", "data.dataset", "data.image_files", "detector"),
+        *("images", "losses", "metrics", "network", "report", "training"),
     },
     "data.commands": {"centerdet", "command", "config", "data", "data.check", "data.learn", "files"},
     "data.detector_commands": {

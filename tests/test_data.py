@@ -303,6 +303,15 @@ def test_a_fault_is_told_once(tmp_path, format):
     assert "cannot read" in fault
 
 
+def test_dark_images_are_a_fault(tmp_path):
+    path = write_dataset(tmp_path, "yolo", boxes=[None])
+    cv2.imwrite(str(tmp_path / "train" / "images" / "000.png"), np.full((70, 80), 4095, np.uint16))
+    (fault,) = check_dataset(path)[0]
+    assert "pixels reach only 0.062 of the full scale; say which values are 0 and 1" in fault
+    path.write_text(path.read_text() + "intensity: [0, 4095]\n")
+    assert check_dataset(path)[0] == []
+
+
 def test_a_clean_dataset_has_no_fault(tmp_path):
     assert check_dataset(write_dataset(tmp_path, "dota"))[0] == []
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from centerdet.data.data_config import DataConfig, read_data_config
-from centerdet.data.image_files import read_usable, show
+from centerdet.data.image_files import check_brightness, read_usable, show
 from centerdet.data.splits import Item, read_split, split_images
 from centerdet.images import to_unit_range
 from centerdet.viz import contact_sheet, draw_tile
@@ -31,7 +31,7 @@ def check_dataset(
 
     Returns:
         The faults, one line each: unreadable files, wrong labels, objects whose centre is outside their image, images
-        of one split that are in another, too. And the contact sheet, RGB ``(H, W, 3)``;
+        of one split that are in another, too, pixels that are all dark. And the contact sheet, RGB ``(H, W, 3)``;
         ``None`` if there is no image to draw.
 
     Raises:
@@ -46,18 +46,24 @@ def check_dataset(
     pictures = []
     drawn = set(np.linspace(0, len(items) - 1, min(tiles, len(items))).astype(int).tolist()) if items else set()
     seen: dict[str, tuple[str, Path]] = {}
+    brightest = []
     for number, (name, item) in enumerate(tqdm(items + others, unit="image", disable=None if progress else True)):
         try:
             image = show(read_usable(item.path, scale), config.intensity)
         except ValueError as error:
             faults.append(str(error))
             continue
+        brightest.append(np.quantile(image, 0.999))
         if number in drawn:
             caption = f"{name}: {item.path.name}{'' if item.box else ', no object'}"
             pictures.append(draw_tile(image, _TILE, truth=item.box, caption=caption, heading=config.heading))
         first = seen.setdefault(f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}", (name, item.path))
         if first[0] != name:
             faults.append(f"{item.path}: the same image is in the split {first[0]}, as {first[1]}; remove one of them")
+    try:
+        check_brightness(max(brightest, default=1.0))
+    except ValueError as error:
+        faults.append(str(error))
     return list(dict.fromkeys(faults)), contact_sheet(pictures) if pictures else None
 
 

@@ -19,6 +19,7 @@ from centerdet.config import ImagesConfig
 from centerdet.data.augment import Augmentation
 from centerdet.data.batches import Batches, SceneSource
 from centerdet.data.dataset import load_dataset
+from centerdet.data.image_files import check_brightness
 from centerdet.detector import Detector, codec_for
 from centerdet.images import to_unit_range
 from centerdet.losses import CenterLoss
@@ -28,7 +29,6 @@ from centerdet.report import Report
 from centerdet.training import fit
 
 _LOGGER = logging.getLogger(__name__)
-_DARK = 0.2  # of the full scale: images that nowhere reach it were hardly meant so
 
 
 def learn_dataset(
@@ -159,10 +159,10 @@ def _model(config: ImagesConfig, start: Detector | None, heading: bool) -> tuple
 def _look_at_pixels(validation: LabelledImages, intensity: tuple[float, float] | None, network: CenterNet) -> None:
     """Warns of images of which the network will see little."""
     pixels = np.concatenate([to_unit_range(image, intensity)[::4, ::4].ravel() for image, _ in islice(validation, 16)])
-    if (brightest := np.quantile(pixels, 0.999)) < _DARK:
-        _LOGGER.warning(
-            "the images' pixels reach only %.3f of the full scale; say which values are 0 and 1 (intensity)", brightest
-        )
+    try:
+        check_brightness(float(np.quantile(pixels, 0.999)))
+    except ValueError as error:
+        _LOGGER.warning(str(error))
     level, usual = network.config.noise_level, np.median(pixels)
     if level is not None and usual > level:
         _LOGGER.warning(
