@@ -36,7 +36,7 @@ figcaption { font-size: .85rem; color: #444; }
 @media print {
   body { max-width: none; font-size: 11pt; padding: 0; }
   table, pre { break-inside: avoid; } section p { break-after: avoid; }
-  .curves { grid-template-columns: 1fr 1fr; max-width: 62%; }
+  .curves { grid-template-columns: 1fr 1fr; max-width: 56%; }
   .pictures { grid-template-columns: repeat(4, 1fr); gap: .4rem; }
 }
 """

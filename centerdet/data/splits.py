@@ -123,8 +123,7 @@ def _match(
         for name, path in names.items()
         if name not in by_name
     ]
-    usable = {path: by_name.get(name) for name, path in names.items()}
-    return {path: objects for path, objects in usable.items() if objects is not None}, faults
+    return {path: objects for name, path in names.items() if (objects := by_name.get(name)) is not None}, faults
 
 
 def _read_texts(
