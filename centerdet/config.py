@@ -75,8 +75,8 @@ class ImagesConfig:
         loss: As in ``Config``.
         training: As in ``Config``.
         batch_size: Images in a batch.
-        window: Side in pixels of the square windows that training sees, at least 64; ``None``: half as long again as
-            the diagonals of nearly all training boxes, at least 96.
+        window: Side in pixels of the square windows that training sees, at least 64, cut down to the images' sides;
+            ``None``: half as long again as the diagonals of nearly all training boxes, at least 96.
         augmentation: What may happen to the images before.
     """
 
