@@ -114,8 +114,10 @@ def _predict(options: argparse.Namespace) -> None:
         failures += 1
         tqdm.write(f"skipped: {message}", file=sys.stderr)
 
-    progress = tqdm(total=len(paths), unit="image", disable=None)
-    with open_writer(options.out, options.format, paths) as write, progress as bar:
+    with (
+        open_writer(options.out, options.format, paths) as write,
+        tqdm(total=len(paths), unit="image", disable=None) as bar,
+    ):
         for path, image, found in answer(detector, paths, failed=failed, batch_size=options.batch_size):
             write(path, image, found)
             if options.overlay:
