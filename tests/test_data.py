@@ -374,6 +374,14 @@ def test_splits_may_share_a_table(tmp_path):
     ]
 
 
+def test_a_table_of_other_names_is_one_fault(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    table = tmp_path / "train" / "labels.csv"
+    table.write_text(table.read_text().replace("00", "images/00"))
+    (fault,) = check_dataset(path)[0]
+    assert "names start from that folder, as '000.png', got 'images/000.png'" in fault
+
+
 def test_names_of_classes_are_no_label(tmp_path):
     path = write_dataset(tmp_path, "yolo")
     (tmp_path / "train" / "labels" / "classes.txt").write_text("ship\n")

@@ -117,6 +117,11 @@ def _match(
     """A CSV file's rows and a folder's images: either must name the other."""
     by_name, faults = read_csv(labels, heading=config.heading)
     names = {path.relative_to(folder).as_posix(): path for path in sizes}
+    if by_name and not known & set(by_name):
+        raise ValueError(
+            f"{labels} names no image of {folder}: names start from that folder, as {next(iter(names))!r}, "
+            f"got {next(iter(by_name))!r}"
+        )
     faults += [f"{labels}: {name} is named there, but it is not in {folder}" for name in by_name if name not in known]
     faults += [
         f"{path}: it has no row in {labels}; add one, with blanks if there is no object"
