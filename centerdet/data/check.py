@@ -38,10 +38,9 @@ def check_dataset(
         ValueError: If the YAML file itself is wrong, or has no split.
     """
     config, root = read_data_config(path), Path(path).parent
-    names = list(config.sources())
-    if not names:
+    if not config.sources():
         raise ValueError(f"{path} has no split; add a line 'train: {{images: ..., labels: ...}}'")
-    items, others, faults = _read_labels(config, names, root)
+    items, others, faults = _read_labels(config, root)
     scale = partial(to_unit_range, intensity=config.intensity)
     pictures = []
     drawn = set(np.linspace(0, len(items) - 1, min(tiles, len(items))).astype(int).tolist()) if items else set()
@@ -67,12 +66,10 @@ def check_dataset(
     return list(dict.fromkeys(faults)), contact_sheet(pictures) if pictures else None
 
 
-def _read_labels(
-    config: DataConfig, names: list[str], root: Path
-) -> tuple[list[tuple[str, Item]], list[tuple[str, Item]], list[str]]:
+def _read_labels(config: DataConfig, root: Path) -> tuple[list[tuple[str, Item]], list[tuple[str, Item]], list[str]]:
     """Images with their labels, those whose labels have faults, each with its split's name, and the faults."""
     items, others, faults = [], [], []
-    for name in names:
+    for name in config.sources():
         found: list[Item] = []
         try:
             found, wrong = read_split(config, name, root)
