@@ -63,11 +63,25 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesNetworkConfig(NetworkConfig):
+    """As its base, for images whose background is not known."""
+
+    noise_level: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesTrainingConfig(TrainingConfig):
+    """As its base, for runs on images of one's own."""
+
+    steps: int = 6000
+    learning_rate: float = 4e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesConfig:
     """How to train on images of one's own; what the data set is, its own file says.
 
-    The defaults are the values of ``configs/images.yaml``. A section that is given is the whole section: what it leaves
-    out has the default of the section's own class.
+    The defaults are the values of ``configs/images.yaml``; an augmentation that is given is the whole augmentation.
 
     Attributes:
         network: As in ``Config``, for a start from scratch; ``noise_level`` is unknown unless it is given.
@@ -75,15 +89,15 @@ class ImagesConfig:
         loss: As in ``Config``.
         training: As in ``Config``.
         batch_size: Images in a batch.
-        window: Side in pixels of the square windows that training sees, at least 64; ``None``: half as long again as
-            the diagonals of nearly all training boxes, at least 96.
+        window: Side in pixels of the square windows that training sees, at least 64, cut down to the images' sides;
+            ``None``: half as long again as the diagonals of nearly all training boxes, at least 96.
         augmentation: What may happen to the images before.
     """
 
-    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(noise_level=None))
+    network: ImagesNetworkConfig = field(default_factory=ImagesNetworkConfig)
     size_unit: float | None = None
     loss: LossConfig = field(default_factory=LossConfig)
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(steps=6000, learning_rate=4e-3))
+    training: ImagesTrainingConfig = field(default_factory=ImagesTrainingConfig)
     batch_size: int = 16
     window: int | None = None
     augmentation: AugmentationConfig = field(

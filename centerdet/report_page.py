@@ -24,7 +24,7 @@ _TILE = 320  # px: about the longer side of a picture
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; padding: 1rem; color: #1a1a1a; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.2rem; margin-top: 2rem; break-after: avoid; }
 table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
 td + td { font-variant-numeric: tabular-nums; }
 pre { overflow-x: auto; font-size: clamp(.7rem, 3vw, .9rem); background: #f5f5f5; padding: .8rem; }
@@ -35,8 +35,8 @@ figure { margin: 0; break-inside: avoid; } img, svg { width: 100%; height: auto;
 figcaption { font-size: .85rem; color: #444; }
 @media print {
   body { max-width: none; font-size: 11pt; padding: 0; }
-  section { break-inside: avoid; }
-  .curves { grid-template-columns: 1fr 1fr; max-width: 60%; }
+  table, pre { break-inside: avoid; } section p { break-after: avoid; }
+  .curves { grid-template-columns: 1fr 1fr; max-width: 56%; }
   .pictures { grid-template-columns: repeat(4, 1fr); gap: .4rem; }
 }
 """

@@ -125,7 +125,7 @@ def draw_box(
     start, nose = (tuple(int(value) for value in point) for point in points[4:])
     cv2.line(canvas, start, nose, color, max(1, scale // 2), cv2.LINE_AA, shift)
     if heading:
-        cv2.circle(canvas, nose, 2 * scale * 2 ** (shift - 1), color, -1, cv2.LINE_AA, shift)
+        cv2.circle(canvas, nose, max(2, scale) * 2**shift, color, -1, cv2.LINE_AA, shift)
 
 
 def _write(canvas: NDArray[np.uint8], text: str, corner: NDArray, color: tuple[int, int, int]) -> None:

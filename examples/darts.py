@@ -1,6 +1,6 @@
 """Trains a detector on scenes of one's own: a function that draws darts, of another shape, size and noise than ships.
 
-    python examples/darts.py                 # about 20 minutes on two cores
+    python examples/darts.py                 # about 11 minutes of one quiet core
     python examples/darts.py --steps 100     # to see it run
 
 Any function that takes a ``numpy.random.Generator`` and returns an image and a box (or ``None``) will do in its place.
@@ -47,7 +47,7 @@ def draw(random: np.random.Generator) -> tuple[NDArray[np.float64], centerdet.Ro
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=5000, help="optimiser steps; default: %(default)s")
+    parser.add_argument("--steps", type=int, default=3000, help="optimiser steps; default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("runs/darts"), help="folder of the run; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
     parser.add_argument("--validation", type=int, default=1000, help="scenes to validate on; default: %(default)s")

@@ -19,9 +19,9 @@ import main as main_script
 from centerdet.box import yaw_error
 from centerdet.cli import main
 from centerdet.data import image_files, predict
+from centerdet.data.data_config import read_data_config
 from centerdet.data.image_files import read_image
 from centerdet.data.labels import read_text
-from centerdet.data.splits import read_data_config
 from examples import darts
 from tests.test_data import BOXES, write_dataset
 

@@ -97,3 +97,12 @@ def test_unreadable_files_are_refused(tmp_path):
     (tmp_path / "typo.yaml").write_text("loss: {alfa: 2.0}")
     with pytest.raises(ValueError, match=r"typo.yaml: unknown key 'loss.alfa'; did you mean 'alpha'"):
         read_config(tmp_path / "typo.yaml")
+
+
+def test_a_part_of_a_section_leaves_the_rest_as_it_is_for_own_images(tmp_path):
+    path = tmp_path / "images.yaml"
+    path.write_text("network: {widths: [8], blocks: [1]}\ntraining: {warmup_steps: 1}\naugmentation: {flips: true}\n")
+    config = read_images_config(path)
+    assert config.network.noise_level is None
+    assert (config.training.steps, config.training.learning_rate) == (6000, 0.004)
+    assert (config.augmentation.flips, config.augmentation.rotation) == (True, 0)

@@ -20,7 +20,8 @@ from centerdet.data.check import check_dataset
 from centerdet.data.dataset import load_dataset
 from centerdet.data.image_files import find_images, image_size, read_image
 from centerdet.data.labels import text_line, write_csv
-from centerdet.data.learn import _sized, learn_dataset
+from centerdet.data.learn import _look_at_pixels, _sized, learn_dataset
+from centerdet.network import CenterNet, NetworkConfig
 
 SHAPE = (96, 128)
 
@@ -302,8 +303,102 @@ def test_a_fault_is_told_once(tmp_path, format):
     assert "cannot read" in fault
 
 
+def test_dark_images_are_a_fault(tmp_path):
+    path = write_dataset(tmp_path, "yolo", boxes=[None])
+    cv2.imwrite(str(tmp_path / "train" / "images" / "000.png"), np.full((70, 80), 4095, np.uint16))
+    (fault,) = check_dataset(path)[0]
+    assert "pixels reach only 0.062 of the full scale; say which values are 0 and 1" in fault
+    path.write_text(path.read_text() + "intensity: [0, 4095]\n")
+    assert check_dataset(path)[0] == []
+
+
 def test_a_clean_dataset_has_no_fault(tmp_path):
     assert check_dataset(write_dataset(tmp_path, "dota"))[0] == []
+
+
+def write_folder(root, format, count=40):
+    """One folder of images, and a file that takes two splits from it."""
+    random = np.random.default_rng(0)
+    boxes = [RotatedBox(*random.uniform(30, 60, 2), 0.3, 20, 40) for _ in range(count)]
+    path = write_dataset(root, format, boxes=boxes)
+    path.write_text(path.read_text() + "held_out: {validation: 0.2, test: 0.3}\n")
+    return path
+
+
+@pytest.mark.parametrize("format", ["csv", "yolo"])
+def test_a_single_folder_is_split_always_in_the_same_way(tmp_path, format):
+    path = write_folder(tmp_path, format)
+    assert check_dataset(path)[0] == []
+    train, validation, test = (load_dataset(path, split).items for split in ("train", "validation", "test"))
+    assert len({item.path for item in train + validation + test}) == len(train + validation + test) == 40
+    assert len(train) > len(validation) > 2
+    assert len(test) > 2
+    assert train == load_dataset(path, "train").items
+    validation[0].path.unlink()
+    assert len(check_dataset(path)[0]) == 1  # a label without an image, told once
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("held_out: {validation: 1.0}", "leave something to train on"),
+        ("held_out: {test: -0.1}", "leave something to train on"),
+        ("held_out: {validation: 0.1}\nvalidation: {images: a, labels: b}", "no validation beside it"),
+        ("held_out: {tset: 0.1}", "did you mean 'test'"),
+    ],
+)
+def test_what_is_held_out_is_checked(tmp_path, line, complaint):
+    path = write_dataset(tmp_path, "csv")
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(ValueError, match=complaint):
+        load_dataset(path, "train")
+
+
+def test_nothing_left_for_a_split_is_told(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    path.write_text(path.read_text() + "held_out: {validation: 0.0001}\n")
+    with pytest.raises(ValueError, match="is left for the validation split"):
+        load_dataset(path, "validation")
+
+
+def test_splits_may_share_a_table(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    write_dataset(tmp_path, "csv", boxes=[RotatedBox(70, 50, 1, 20, 30)], split="test")
+    (tmp_path / "test" / "images" / "000.png").rename(tmp_path / "test" / "images" / "other.png")
+    table = tmp_path / "train" / "labels.csv"
+    table.write_text(table.read_text() + "other.png,70,50,1,20,30\nghost.png,,,,,\n")
+    path.write_text(path.read_text().replace("test/labels.csv", "train/labels.csv"))
+    faults, _ = check_dataset(path)
+    assert [fault.partition(": ")[2] for fault in faults] == [
+        f"ghost.png is named there, but it is not in {tmp_path / split / 'images'}" for split in ("train", "test")
+    ]
+
+
+def test_a_table_of_other_names_is_one_fault(tmp_path):
+    path = write_dataset(tmp_path, "csv")
+    table = tmp_path / "train" / "labels.csv"
+    table.write_text(table.read_text().replace("00", "images/00"))
+    (fault,) = check_dataset(path)[0]
+    assert "names start from that folder, as '000.png', got 'images/000.png'" in fault
+
+
+def test_names_of_classes_are_no_label(tmp_path):
+    path = write_dataset(tmp_path, "yolo")
+    (tmp_path / "train" / "labels" / "classes.txt").write_text("ship\n")
+    assert check_dataset(path)[0] == []
+    (tmp_path / "train" / "labels" / "other.txt").write_text("")
+    (fault,) = check_dataset(path)[0]
+    assert "other.txt: there is no such image" in fault
+
+
+@pytest.mark.parametrize(
+    ("pixels", "noise_level", "warning"),
+    [(0.01, None, "reach only 0.010"), (0.9, 0.8, "above 0.8"), (0.9, None, None), (0.3, 0.8, None)],
+)
+def test_images_of_which_a_network_sees_little_are_told(pixels, noise_level, warning, caplog):
+    network = CenterNet(NetworkConfig(widths=(8,), blocks=(1,), noise_level=noise_level))
+    _look_at_pixels([(np.full((64, 64), pixels), None)], None, network)
+    assert [warning in record.message for record in caplog.records] == ([True] if warning else [])
 
 
 def test_a_missing_split_is_named(tmp_path):
@@ -375,7 +470,7 @@ def test_windows_hold_the_object():
         box = RotatedBox(random.uniform(0, shape[1] - 1), random.uniform(0, shape[0] - 1), 0.4, 20, 30)
         image = np.zeros(shape, np.float32)
         image[round(box.y), round(box.x)] = 1
-        cut, there = cut_window(image, box, 96, random)
+        cut, there = cut_window(image, box, (96, 96), random)
         assert cut.shape == (96, 96)
         assert 0 <= there.x <= 95.5
         assert 0 <= there.y <= 95.5
@@ -387,7 +482,7 @@ def test_windows_keep_the_centre_of_objects_that_are_larger():
     box = RotatedBox(200.3, 150.7, 0.4, 150, 260)
     places = set()
     for _ in range(300):
-        _, there = cut_window(np.zeros((400, 400), np.float32), box, 96, random)
+        _, there = cut_window(np.zeros((400, 400), np.float32), box, (96, 96), random)
         assert 0 <= there.x <= 95
         assert 0 <= there.y <= 95
         places.add(round(there.x))
@@ -408,6 +503,22 @@ def test_batches_come_from_any_source(kind):
         assert all((a == b).all() for a, b in zip((images, boxes, present), again, strict=True))
     with pytest.raises(IndexError):
         series[2]
+
+
+def test_windows_are_no_larger_than_the_images():
+    def draw(random):
+        image = random.uniform(0.1, 1, (70, 200))  # no zeros but padding
+        return image, RotatedBox(100, 35, 0.4, 30, 60)
+
+    images, boxes, present = Batches(draw, seed=0, steps=1, batch_size=4, window=96)[0]
+    assert images.shape == (4, 1, 70, 96)
+    assert images.min() >= 0.1
+    assert present.all()
+    assert (boxes[:, 1] == 35).all()
+    sizes = iter([(70, 200), (90, 80)])
+    mixed = Batches(lambda random: (np.ones(next(sizes)), None), seed=0, steps=1, batch_size=2, window=96)[0]
+    assert mixed.images.shape == (2, 1, 90, 96)
+    assert mixed.images.sum(dim=(1, 2, 3)).tolist() == [70 * 96, 90 * 80]
 
 
 def test_batches_need_scenes():

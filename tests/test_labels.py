@@ -172,3 +172,32 @@ def test_no_content_of_a_label_file_crashes(tmp_path_factory, content):
     with contextlib.suppress(ValueError):  # the csv module's own limits
         _, faults = read_csv(folder / "a.csv")
         assert all(fault.startswith(str(folder)) for fault in faults)
+
+
+def test_rows_that_contradict_each_other_are_told_with_file_and_line(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("image,x,y,yaw,width,height\na,1,2,0,4,5\nb,,,,,\na,,,,,\nb,1,2,0,4,5\nc,,,,,\n")
+    labels, faults = read_csv(path)
+    assert labels == {"a": None, "b": None, "c": []}
+    assert [fault.partition(":")[0] for fault in faults] == [f"{path}, line 4", f"{path}, line 5"]
+    assert "a has another row" in faults[0]
+
+
+def test_further_columns_are_passed_over(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("id,image,x,y,width,height,yaw,class\n7,a.png,50,40,20,30,0.5,ship\n8,b.png,,,,,,\n")
+    labels, faults = read_csv(path)
+    assert faults == []
+    assert labels["a.png"][0].box == RotatedBox(x=50, y=40, yaw=0.5, width=20, height=30)
+    assert labels["b.png"] == []
+    path.write_text("image,x,x,y,width,height,yaw\n")
+    with pytest.raises(ValueError, match="must begin with the line"):
+        read_csv(path)
+
+
+def test_yaws_in_degrees_are_told(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("image,x,y,yaw,width,height\na.png,50,40,-6.28,20,30\nb.png,50,40,30,20,30\n")
+    labels, (fault,) = read_csv(path)
+    assert labels["a.png"][0].box.yaw == -6.28
+    assert "line 3: yaw 30 is more than a full turn" in fault

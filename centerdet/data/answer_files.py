@@ -6,10 +6,12 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import IO, Literal
 
 from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ from centerdet.finder import Finder
 from centerdet.viz import draw_detection
 
 OutputFormat = Literal["csv", "jsonl", "yolo"]
+Write = Callable[[Path, NDArray, Detection | None], None]  # file, image as read, what was found
 
 
 def answer_names(paths: Sequence[Path], suffix: str, folder: Path) -> dict[Path, Path]:
@@ -42,8 +45,9 @@ def answer_names(paths: Sequence[Path], suffix: str, folder: Path) -> dict[Path,
     return {path: name for name, path in names.items()}
 
 
-def open_writer(path: Path | None, format: OutputFormat, paths: Sequence[Path]) -> Writer:
-    """A writer of answers.
+@contextmanager
+def open_writer(path: Path | None, format: OutputFormat, paths: Sequence[Path]) -> Iterator[Write]:
+    """A function that writes the answer to one image file; each is on disk at once, so a stopped run leaves whole ones.
 
     * ``csv``: ``image,x,y,yaw,width,height,score``; blanks where nothing was found.
     * ``jsonl``: one object a line, with ``image``, ``score``, ``box`` and ``heading`` (whether yaw tells nose from
@@ -61,75 +65,41 @@ def open_writer(path: Path | None, format: OutputFormat, paths: Sequence[Path]) 
     if format == "yolo":
         if path is None:
             raise ValueError("format yolo writes one file for each image: name a folder with --out")
-        return _YoloWriter(answer_names(paths, ".txt", path))
-    if path is None:
-        return _LineWriter(sys.stdout, format)
-    check_folder(path)
-    if path.resolve() in {image.resolve() for image in paths}:
-        raise ValueError(f"the answers would overwrite {path}; name another file")
-    return _LineWriter(open(path, "w", encoding="utf-8", newline=""), format)
+        yield partial(_write_text, answer_names(paths, ".txt", path))
+    elif path is None:
+        yield _line_writer(sys.stdout, format)
+    else:
+        check_folder(path)
+        if path.resolve() in {image.resolve() for image in paths}:
+            raise ValueError(f"the answers would overwrite {path}; name another file")
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            yield _line_writer(file, format)
 
 
-class Writer(Protocol):
-    """Writes answers as they come; use it as a context manager."""
-
-    def __enter__(self) -> Writer:
-        """Returns itself."""
-        ...
-
-    def __exit__(self, *_: object) -> None:
-        """Closes what was opened."""
-        ...
-
-    def write(self, path: Path, image: NDArray, found: Detection | None) -> None:
-        """Writes the answer to one image file."""
-        ...
+def _write_text(names: Mapping[Path, Path], path: Path, image: NDArray, found: Detection | None) -> None:
+    height, width = image.shape
+    line = "" if found is None else text_line(found.box, format="yolo", size=(width, height)) + "\n"
+    names[path].parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(names[path], line.encode())
 
 
-class _LineWriter:
-    """CSV or JSON lines; every line is flushed, so that a stopped run leaves whole answers."""
+def _line_writer(file: IO[str], format: OutputFormat) -> Write:
+    rows = csv.writer(file, lineterminator="\n")
+    if format == "csv":
+        rows.writerow([*COLUMNS, "score"])
 
-    def __init__(self, file: IO[str], format: OutputFormat) -> None:
-        self._file, self._format = file, format
-        self._csv = csv.writer(file, lineterminator="\n")
+    def write(path: Path, image: NDArray, found: Detection | None) -> None:
+        name = path.as_posix()
         if format == "csv":
-            self._csv.writerow([*COLUMNS, "score"])
-
-    def __enter__(self) -> _LineWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not sys.stdout:
-            self._file.close()
-
-    def write(self, path: Path, image: NDArray, found: Detection | None) -> None:
-        values = [] if found is None else [*found.box.to_array().tolist(), found.score]
-        if self._format == "csv":
-            self._csv.writerow([path.as_posix(), *([f"{value:.6g}" for value in values] or [""] * 6)])
+            values = [] if found is None else [*found.box.to_array().tolist(), found.score]
+            rows.writerow([name, *([f"{value:.6g}" for value in values] or [""] * 6)])
         else:
-            box = None if found is None else asdict(found.box)
-            line = {"image": path.as_posix(), "score": found and found.score, "box": box}
-            self._file.write(json.dumps(line | {"heading": found and found.heading}) + "\n")
-        self._file.flush()
+            box = found and asdict(found.box)
+            facts = {"image": name, "score": found and found.score, "box": box, "heading": found and found.heading}
+            file.write(json.dumps(facts) + "\n")
+        file.flush()
 
-
-class _YoloWriter:
-    """One text file for each image."""
-
-    def __init__(self, names: dict[Path, Path]) -> None:
-        self._names = names
-
-    def __enter__(self) -> _YoloWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def write(self, path: Path, image: NDArray, found: Detection | None) -> None:
-        height, width = image.shape
-        line = "" if found is None else text_line(found.box, format="yolo", size=(width, height)) + "\n"
-        self._names[path].parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._names[path], line.encode())
+    return write
 
 
 def draw_answer(path: Path, detector: Finder, image: NDArray, found: Detection | None) -> None:

@@ -19,7 +19,7 @@ SceneSource = Sequence[Scene] | Callable[[np.random.Generator], Scene] | Iterabl
 
 
 class Batches:
-    """A series of training batches: square windows of scenes, with the object's centre in them where there is one.
+    """A series of training batches: windows of scenes, with the object's centre in them where there is one.
 
     Batch ``step`` depends on ``(seed, step)`` alone, unless the scenes come from a plain iterable.
 
@@ -30,7 +30,8 @@ class Batches:
         seed: Of the series.
         steps: Its length.
         batch_size: Scenes in a batch.
-        window: Side of the windows in pixels, at least 64; smaller images are padded with zeros.
+        window: Side of the windows in pixels, at least 64. They are no larger than the images, as a detector will see
+            those; where a batch has images of several sizes, the smaller ones are padded with zeros.
         augmentation: What to do with each scene before the window is cut.
         intensity: As in ``images.to_unit_range``.
 
@@ -74,21 +75,19 @@ class Batches:
         if not 0 <= step < self.steps:
             raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}")
         random = np.random.Generator(np.random.SFC64((self.seed, step)))
-        images, boxes = [], []
-        for _ in range(self.batch_size):
-            picture, box = _check_scene(self._draw(random))
-            image = to_unit_range(picture, self.intensity)
-            if self.augmentation is not None:
-                image, box = self.augmentation(image, box, random)
-            image, box = cut_window(image, box, self.window, random)
-            images.append(image)
-            boxes.append(np.zeros(5) if box is None else box.to_array())
-        present = np.any(boxes, axis=1)
+        scenes = [self._prepare(self._draw(random), random) for _ in range(self.batch_size)]
+        height, width = (min(self.window, max(image.shape[axis] for image, _ in scenes)) for axis in (0, 1))
+        images, boxes = zip(*(cut_window(*scene, (height, width), random) for scene in scenes), strict=True)
         return Batch(
             images=torch.from_numpy(np.stack(images))[:, None],
-            boxes=torch.from_numpy(np.stack(boxes)).float(),
-            present=torch.from_numpy(present),
+            boxes=torch.from_numpy(np.stack([np.zeros(5) if box is None else box.to_array() for box in boxes])).float(),
+            present=torch.tensor([box is not None for box in boxes]),
         )
+
+    def _prepare(self, scene: Scene, random: np.random.Generator) -> tuple[NDArray[np.float32], RotatedBox | None]:
+        picture, box = _check_scene(scene)
+        image = to_unit_range(picture, self.intensity)
+        return (image, box) if self.augmentation is None else self.augmentation(image, box, random)
 
     def _draw(self, random: np.random.Generator) -> Scene:
         if isinstance(self.scenes, Sequence):
@@ -116,20 +115,22 @@ def _check_scene(scene: Any) -> Scene:
 
 
 def cut_window(
-    image: NDArray[np.float32], box: RotatedBox | None, window: int, random: np.random.Generator
+    image: NDArray[np.float32], box: RotatedBox | None, shape: tuple[int, int], random: np.random.Generator
 ) -> tuple[NDArray[np.float32], RotatedBox | None]:
-    """A square window ``(window, window)`` of an image ``(H, W)``, at random among those that hold the object.
+    """A window of this shape of an image ``(H, W)``, padded if it is small, at random among those that hold the object.
 
     As far as the object lies in the image and fits into the window; its centre is always inside, if the image has it.
     """
-    image = np.pad(image, [(0, max(0, window - side)) for side in image.shape])
-    high = np.array(image.shape[::-1]) - window  # of the corner: x, y
+    height, width = shape
+    image = np.pad(image, [(0, max(0, wanted - side)) for wanted, side in zip(shape, image.shape, strict=True)])
+    last = np.array([width, height]) - 1  # x and y in a window
+    high = np.array(image.shape[::-1]) - 1 - last  # of the window's corner
     low = np.zeros_like(high)
     if box is not None:
-        points = np.vstack([box.corners(), [box.x, box.y]]).clip(0, high + window - 1)
-        ends = np.stack([np.ceil(points.max(0)) - (window - 1), np.floor(points.min(0))])
-        center = np.stack([np.ceil(points[4]) - (window - 1), np.floor(points[4])])  # what a larger object must keep
+        points = np.vstack([box.corners(), [box.x, box.y]]).clip(0, high + last)
+        ends = np.stack([np.ceil(points.max(0)) - last, np.floor(points.min(0))])
+        center = np.stack([np.ceil(points[4]) - last, np.floor(points[4])])  # what a larger object must keep
         low, high = np.sort(ends, axis=0).clip(*center).clip(0, high).astype(int)
     left, top = random.integers(low, high + 1).tolist()
-    cut = image[top : top + window, left : left + window]
+    cut = image[top : top + height, left : left + width]
     return cut, box and RotatedBox(box.x - left, box.y - top, box.yaw, box.width, box.height)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from centerdet.data.image_files import find_images, read_usable, show
-from centerdet.data.splits import SPLITS, DataConfig, Item, read_data_config, read_split
+from centerdet.data.data_config import DataConfig, read_data_config
+from centerdet.data.image_files import check_brightness, read_usable, show
+from centerdet.data.splits import Item, read_split, split_images
 from centerdet.images import to_unit_range
 from centerdet.viz import contact_sheet, draw_tile
 
@@ -30,42 +31,45 @@ def check_dataset(
 
     Returns:
         The faults, one line each: unreadable files, wrong labels, objects whose centre is outside their image, images
-        of one split that are in another, too. And the contact sheet, RGB ``(H, W, 3)``;
+        of one split that are in another, too, pixels that are all dark. And the contact sheet, RGB ``(H, W, 3)``;
         ``None`` if there is no image to draw.
 
     Raises:
         ValueError: If the YAML file itself is wrong, or has no split.
     """
     config, root = read_data_config(path), Path(path).parent
-    names = [name for name in SPLITS if getattr(config, name) is not None]
-    if not names:
+    if not config.sources():
         raise ValueError(f"{path} has no split; add a line 'train: {{images: ..., labels: ...}}'")
-    items, others, faults = _read_labels(config, names, root)
+    items, others, faults = _read_labels(config, root)
     scale = partial(to_unit_range, intensity=config.intensity)
     pictures = []
     drawn = set(np.linspace(0, len(items) - 1, min(tiles, len(items))).astype(int).tolist()) if items else set()
     seen: dict[str, tuple[str, Path]] = {}
+    brightest = []
     for number, (name, item) in enumerate(tqdm(items + others, unit="image", disable=None if progress else True)):
         try:
             image = show(read_usable(item.path, scale), config.intensity)
         except ValueError as error:
             faults.append(str(error))
             continue
+        brightest.append(float(image.max()))
         if number in drawn:
             caption = f"{name}: {item.path.name}{'' if item.box else ', no object'}"
             pictures.append(draw_tile(image, _TILE, truth=item.box, caption=caption, heading=config.heading))
         first = seen.setdefault(f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}", (name, item.path))
         if first[0] != name:
             faults.append(f"{item.path}: the same image is in the split {first[0]}, as {first[1]}; remove one of them")
+    try:
+        check_brightness(max(brightest, default=1.0))
+    except ValueError as error:
+        faults.append(str(error))
     return list(dict.fromkeys(faults)), contact_sheet(pictures) if pictures else None
 
 
-def _read_labels(
-    config: DataConfig, names: list[str], root: Path
-) -> tuple[list[tuple[str, Item]], list[tuple[str, Item]], list[str]]:
+def _read_labels(config: DataConfig, root: Path) -> tuple[list[tuple[str, Item]], list[tuple[str, Item]], list[str]]:
     """Images with their labels, those whose labels have faults, each with its split's name, and the faults."""
     items, others, faults = [], [], []
-    for name in names:
+    for name in config.sources():
         found: list[Item] = []
         try:
             found, wrong = read_split(config, name, root)
@@ -74,9 +78,8 @@ def _read_labels(
         faults += wrong
         items += [(name, item) for item in found]
         labelled = {item.path for item in found}
-        folder = root / getattr(config, name).images
         try:
-            others += [(name, Item(path, None)) for path in find_images(folder) if path not in labelled]
+            others += [(name, Item(path, None)) for path in split_images(config, name, root) if path not in labelled]
         except ValueError as error:
             faults.append(str(error))
     return items, others, faults

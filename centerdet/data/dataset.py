@@ -10,8 +10,9 @@ from typing import Literal, overload
 from numpy.typing import NDArray
 
 from centerdet.box import RotatedBox
+from centerdet.data.data_config import DataConfig, read_data_config
 from centerdet.data.image_files import pad_small, read_usable
-from centerdet.data.splits import DataConfig, Item, read_data_config, read_split
+from centerdet.data.splits import Item, read_split
 from centerdet.images import to_unit_range
 
 

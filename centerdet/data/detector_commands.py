@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,11 +114,12 @@ def _predict(options: argparse.Namespace) -> None:
         failures += 1
         tqdm.write(f"skipped: {message}", file=sys.stderr)
 
-    with ExitStack() as stack:
-        writer = stack.enter_context(open_writer(options.out, options.format, paths))
-        bar = stack.enter_context(tqdm(total=len(paths), unit="image", disable=None))
+    with (
+        open_writer(options.out, options.format, paths) as write,
+        tqdm(total=len(paths), unit="image", disable=None) as bar,
+    ):
         for path, image, found in answer(detector, paths, failed=failed, batch_size=options.batch_size):
-            writer.write(path, image, found)
+            write(path, image, found)
             if options.overlay:
                 draw_answer(pictures[path], detector, image, found)
             bar.update()

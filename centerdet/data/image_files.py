@@ -25,6 +25,7 @@ MAX_PIXELS = 100_000_000  # larger declared sizes are refused before anything is
 _FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # not IMREAD_GRAYSCALE, which has other rules for some files
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)  # Exif: the tag, and its values that exchange the sides
 _TIFF = {b"II*\0": 8, b"MM\0*": 8, b"II+\0": 16}  # how TIFF files begin, and the length of their headers
+_DARK = 0.2  # of the full scale
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -150,6 +151,15 @@ def _opencv_silent() -> Iterator[None]:
 
 def _unreadable(path: Path, reason: object) -> ValueError:
     return ValueError(f"cannot read {path}: {' '.join(str(reason).split())}")
+
+
+def check_brightness(brightest: float) -> None:
+    """Raises a ``ValueError`` if not even the brightest pixels of many images come near 1: that is hardly meant."""
+    if brightest < _DARK:
+        raise ValueError(
+            f"the images' pixels reach only {brightest:.3f} of the full scale; say which values are 0 and 1 "
+            "('intensity' in the data set's file)"
+        )
 
 
 def pad_small(image: NDArray) -> NDArray:

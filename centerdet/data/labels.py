@@ -1,20 +1,10 @@
-"""Label files, in and out: CSV, YOLO-OBB and DOTA.
-
-* ``csv``: one file, ``image,x,y,yaw,width,height`` with a header; pixels and radians as in ``box``; blanks: no object.
-* ``yolo``: one ``NAME.txt`` for each ``NAME.png``, lines ``class x1 y1 x2 y2 x3 y3 x4 y4``; the corners' x and y are
-  divided by the image's width and height, and may lie outside [0, 1]; no lines, or no file: no object.
-* ``dota``: the same with lines ``x1 y1 x2 y2 x3 y3 x4 y4 category [difficulty]`` in pixels; the lines ``imagesource:``
-  and ``gsd:`` are passed over.
-
-Corners come in the order of ``RotatedBox.corners``: the first two are the nose. Where an author's order means nothing,
-or a table's yaw is known up to half a turn only, say so (``heading=False``): the longer extent is taken as the height,
-and yaw is an axis in (-pi/2, pi/2].
-"""
+"""Label files, in and out: CSV, YOLO-OBB and DOTA; ``centerdet.data`` says what is in them."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +55,8 @@ def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"cannot read labels {path}: {error}") from None
     header = [name.strip() for name in rows[0]] if rows else []
-    if sorted(header) != sorted(COLUMNS):
-        raise ValueError(f"{path} must begin with the line {','.join(COLUMNS)}, got {','.join(header)!r}")
+    if any(header.count(name) != 1 for name in COLUMNS):
+        raise ValueError(f"{path} must begin with the line {','.join(COLUMNS)}, in any order, got {','.join(header)!r}")
     labels: dict[str, list[Label] | None] = {}
     faults = []
     for number, row in enumerate(rows[1:], start=2):
@@ -75,6 +65,8 @@ def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label]
             continue
         try:
             image, values = _csv_row(header, row)
+            if image in labels and (not values or labels[image] == []):
+                raise ValueError(f"{image} has another row, and one of them says that it has no object; remove one")
             found = labels.setdefault(image, [])
             if values and found is not None:
                 box = RotatedBox(**values)
@@ -90,14 +82,17 @@ def _csv_row(header: list[str], row: list[str]) -> tuple[str, dict[str, float]]:
     if len(row) != len(header):
         raise ValueError(f"wanted {len(header)} columns, got {len(row)}")
     cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
-    image = cells.pop("image")
+    image, cells = cells["image"], {name: cells[name] for name in COLUMNS[1:]}
     if not image:
         raise ValueError("there is no image name")
     filled = [name for name, cell in cells.items() if cell]
     if filled and len(filled) < len(cells):
         missing = ", ".join(name for name, cell in cells.items() if not cell)
         raise ValueError(f"{missing} missing; fill all five numbers, or none for 'no object'")
-    return image, {name: _number(cell) for name, cell in cells.items() if cell}
+    values = {name: _number(cell) for name, cell in cells.items() if cell}
+    if values and abs(values["yaw"]) > 2 * math.pi + 0.01:
+        raise ValueError(f"yaw {values['yaw']:g} is more than a full turn, and must be in radians: degrees * pi / 180")
+    return image, values
 
 
 def read_text(

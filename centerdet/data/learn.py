@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,12 +19,16 @@ from centerdet.config import ImagesConfig
 from centerdet.data.augment import Augmentation
 from centerdet.data.batches import Batches, SceneSource
 from centerdet.data.dataset import load_dataset
+from centerdet.data.image_files import check_brightness
 from centerdet.detector import Detector, codec_for
+from centerdet.images import to_unit_range
 from centerdet.losses import CenterLoss
 from centerdet.metrics import LabelledImages, calibrate
 from centerdet.network import CenterNet
 from centerdet.report import Report
 from centerdet.training import fit
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def learn_dataset(
@@ -98,6 +105,7 @@ def learn(
     if config.size_unit is None or config.window is None:
         config = _sized(config, [box for _, box in validation if box])
     network, codec = _model(config, start, heading)
+    _look_at_pixels(validation, intensity, network)
     batches = Batches(
         scenes,
         seed=config.training.seed,
@@ -146,6 +154,22 @@ def _model(config: ImagesConfig, start: Detector | None, heading: bool) -> tuple
             nn.init.normal_(network.heads.vectors.data[0], std=0.01)
     base = start.codec.config if start else CodecConfig()
     return network, codec_for(network, replace(base, size_unit=config.size_unit))
+
+
+def _look_at_pixels(validation: LabelledImages, intensity: tuple[float, float] | None, network: CenterNet) -> None:
+    """Warns of images of which the network will see little."""
+    images = [to_unit_range(image, intensity) for image, _ in islice(validation, 16)]
+    try:
+        check_brightness(max((float(image.max()) for image in images), default=1.0))
+    except ValueError as error:
+        _LOGGER.warning(str(error))
+    level = network.config.noise_level
+    if level is not None and sum(np.median(image) > level for image in images) > len(images) / 2:
+        _LOGGER.warning(
+            "most of the images' pixels are above %g of the full scale, where this network (noise_level) tells no two "
+            "from each other: start from scratch, with noise_level null",
+            level,
+        )
 
 
 def _calibrate(path: Path, validation: LabelledImages, device: torch.device | str) -> Report:

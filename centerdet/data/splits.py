@@ -1,59 +1,19 @@
-"""A data set's YAML file, and the files and labels of the splits it names; ``centerdet.data`` says what is in it."""
+"""The files of a data set's splits, with their labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import contextlib
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from centerdet.box import RotatedBox
+from centerdet.data.data_config import DataConfig, HeldOut
 from centerdet.data.image_files import find_images, image_size
-from centerdet.data.labels import Label, LabelFormat, read_csv, read_text
-from centerdet.strict_yaml import read_yaml
+from centerdet.data.labels import Label, read_csv, read_text
 
-SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitConfig:
-    """Where a split's files are.
-
-    Attributes:
-        images: Folder of the images, with its subfolders.
-        labels: The CSV file, or the folder of the text files.
-    """
-
-    images: str
-    labels: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig:
-    """A data set, as its YAML file describes it.
-
-    Attributes:
-        format: Of the labels.
-        train: To learn from.
-        validation: To choose the best weights and the threshold on.
-        test: To report on.
-        heading: Whether the order of the corners, or the yaw of a CSV file, says where the nose is. If not, a box's
-            axis is all that is learned.
-        several: What to do with several objects in one image.
-        intensity: Pixel values that become 0 and 1; ``None``: the full scale of the files' type.
-    """
-
-    format: LabelFormat
-    train: SplitConfig | None = None
-    validation: SplitConfig | None = None
-    test: SplitConfig | None = None
-    heading: bool = True
-    several: Literal["error", "largest"] = "error"
-    intensity: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        if self.intensity is not None and not self.intensity[0] < self.intensity[1]:
-            raise ValueError(f"intensity must be two growing numbers, got {list(self.intensity)}")
+_CLASSES = "classes"  # labelling tools write the classes' names to classes.txt, beside the labels
 
 
 class Item(NamedTuple):
@@ -63,9 +23,33 @@ class Item(NamedTuple):
     box: RotatedBox | None
 
 
-def read_data_config(path: str | Path) -> DataConfig:
-    """Reads a data set's YAML file, strictly; errors as in ``strict_yaml.read_yaml``."""
-    return read_yaml(path, DataConfig)
+def split_images(config: DataConfig, split: str, root: Path) -> list[Path]:
+    """The image files of a split.
+
+    Raises:
+        ValueError: If the data set has no such split, or there is no image for it.
+    """
+    where, held_out = config.sources().get(split), config.held_out
+    if where is None:
+        raise ValueError(
+            f"the data set has no {split} split; add a line '{split}: {{images: ..., labels: ...}}'"
+            + ("" if split == "train" else f", or 'held_out: {{{split}: 0.1}}' to take it from train")
+        )
+    folder = root / where.images
+    paths = find_images(folder)
+    if where is config.train and held_out != HeldOut():
+        paths = [path for path in paths if _drawn(path.relative_to(folder).as_posix(), held_out) == split]
+        if not paths:
+            raise ValueError(f"no image of {folder} is left for the {split} split; change held_out, or name its folder")
+    return paths
+
+
+def _drawn(name: str, held_out: HeldOut) -> str:
+    """The split that an image belongs to, whatever other images there are."""
+    chance = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
+    if chance < held_out.test:
+        return "test"
+    return "validation" if chance < held_out.test + held_out.validation else "train"
 
 
 def read_split(config: DataConfig, split: str, root: Path) -> tuple[list[Item], list[str]]:
@@ -74,20 +58,17 @@ def read_split(config: DataConfig, split: str, root: Path) -> tuple[list[Item], 
     Raises:
         ValueError: If the split has no folder of images or no labels at all.
     """
-    where: SplitConfig | None = getattr(config, split)
-    if where is None:
-        raise ValueError(f"the data set has no {split} split; add a line '{split}: {{images: ..., labels: ...}}'")
-    folder, labels = root / where.images, root / where.labels
     sizes: dict[Path, tuple[int, int] | None] = {}  # None: there is no telling
     faults = []
-    for path in find_images(folder):
+    for path in split_images(config, split, root):
         try:
             sizes[path] = image_size(path)
         except ValueError as error:
             sizes[path] = None
             faults.append(str(error))
+    where = config.sources()[split]
     read = _match if config.format == "csv" else _read_texts
-    found, wrong = read(folder, sizes, labels, config)
+    found, wrong = read(root / where.images, sizes, root / where.labels, config, _names(config, where.labels, root))
     items = []
     for path, objects in found.items():
         size = sizes[path]
@@ -119,39 +100,52 @@ def _choose(objects: list[Label], path: Path, size: tuple[int, int], config: Dat
     return label.box
 
 
+def _names(config: DataConfig, labels: str, root: Path) -> set[str]:
+    """The images that these labels may name: those of all splits that have them, below the splits' folders."""
+    names = set()
+    for where in config.sources().values():
+        if where.labels == labels:
+            folder = root / where.images
+            with contextlib.suppress(ValueError):  # told where that split is read
+                names |= {path.relative_to(folder).as_posix() for path in find_images(folder)}
+    return names
+
+
 def _match(
-    folder: Path, paths: Iterable[Path], labels: Path, config: DataConfig
+    folder: Path, sizes: Mapping[Path, object], labels: Path, config: DataConfig, known: set[str]
 ) -> tuple[dict[Path, list[Label]], list[str]]:
     """A CSV file's rows and a folder's images: either must name the other."""
     by_name, faults = read_csv(labels, heading=config.heading)
-    names = {path.relative_to(folder).as_posix(): path for path in paths}
-    faults += [f"{labels}: {name} is named there, but it is not in {folder}" for name in by_name if name not in names]
+    names = {path.relative_to(folder).as_posix(): path for path in sizes}
+    if by_name and not known & set(by_name):
+        raise ValueError(
+            f"{labels} names no image of {folder}: names start from that folder, as {next(iter(names))!r}, "
+            f"got {next(iter(by_name))!r}"
+        )
+    faults += [f"{labels}: {name} is named there, but it is not in {folder}" for name in by_name if name not in known]
     faults += [
         f"{path}: it has no row in {labels}; add one, with blanks if there is no object"
         for name, path in names.items()
         if name not in by_name
     ]
-    usable = {path: by_name.get(name) for name, path in names.items()}
-    return {path: objects for path, objects in usable.items() if objects is not None}, faults
+    return {path: objects for name, path in names.items() if (objects := by_name.get(name)) is not None}, faults
 
 
 def _read_texts(
-    folder: Path, sizes: Mapping[Path, tuple[int, int] | None], labels: Path, config: DataConfig
+    folder: Path, sizes: Mapping[Path, tuple[int, int] | None], labels: Path, config: DataConfig, known: set[str]
 ) -> tuple[dict[Path, list[Label]], list[str]]:
     """The text file of each image; one without an image is a fault, an image without one has no object."""
     if not labels.is_dir():
         raise ValueError(f"there is no folder {labels} with the labels of {folder}")
     found, faults = {}, []
-    orphans = {path.relative_to(labels).with_suffix("") for path in labels.rglob("*.txt")}
     for path, size in sizes.items():
-        name = path.relative_to(folder).with_suffix("")
-        orphans.discard(name)
         if size is None:
             continue
-        text = labels / f"{name}.txt"
+        text = labels / path.relative_to(folder).with_suffix(".txt")
         objects, wrong = read_text(text, format=config.format, size=size, heading=config.heading)
         faults += wrong
         if not wrong:
             found[path] = objects
-    faults += [f"{labels / name}.txt: there is no such image in {folder}" for name in sorted(orphans)]
-    return found, faults
+    wanted = {Path(name).with_suffix("") for name in known} | {Path(_CLASSES)}
+    orphans = sorted(text for text in labels.rglob("*.txt") if text.relative_to(labels).with_suffix("") not in wanted)
+    return found, faults + [f"{text}: there is no such image in {folder}" for text in orphans]
