@@ -32,14 +32,25 @@ def test_the_shipped_weights_have_less_than_a_million_parameters(detector):
     assert sum(parameter.numel() for parameter in detector.network.parameters()) < 1_000_000
 
 
-def test_their_threshold_and_validation_report_are_stored_with_them(detector):
+def test_the_fast_weights_score_well_too():
+    fast = centerdet.load("fast")
+    assert sum(parameter.numel() for parameter in fast.network.parameters()) < 25_000
+    report = centerdet.evaluate(fast, centerdet.official_scenes(42, 600))
+    assert report.ap > 0.87
+    assert report.heading > 0.94
+
+
+@pytest.mark.parametrize(("name", "config", "ap"), [("shipped", "default", 0.93), ("fast", "fast", 0.88)])
+def test_threshold_settings_and_reports_are_stored_with_the_weights(name, config, ap):
+    detector = centerdet.load(name)
     assert 0 < detector.threshold < 1
-    assert detector.report["validation"]["ap"] > 0.93
-    assert detector.report["calibration"]["samples"] == detector.report["settings"]["validation"]["calibration_scenes"]
-    assert detector.calibration != centerdet.Calibration()
-    default = read_config(Path(__file__).parent.parent / "configs" / "default.yaml")
-    assert parse(Config, detector.report["settings"]) == default  # keys that came later have their defaults
-    assert detector.network.config == default.network
+    assert detector.report["validation"]["ap"] > ap
+    for report in (detector.report["calibration"], detector.report["refinement"]):
+        assert report["samples"] == detector.report["settings"]["validation"]["calibration_scenes"]
+    assert centerdet.Calibration() not in (detector.calibration, detector.refinement.calibration)
+    settings = read_config(Path(__file__).parent.parent / "configs" / f"{config}.yaml")
+    assert parse(Config, detector.report["settings"]) == settings  # keys that came later have their defaults
+    assert detector.network.config == settings.network
 
 
 def test_integers_and_floats_of_the_same_picture_give_the_same_box(detector):
