@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,31 @@ class Detector(Finder):
         if refine:
             return self.refined().detect_batch(images, batch_size=batch_size)
         return super().detect_batch(images, batch_size=batch_size)
+
+    def at_noise_level(self, level: float) -> Detector:
+        """The same weights for images whose background stays below another level: they are told, not trained anew.
+
+        Scores are then no longer calibrated; ``calibrate`` can change that.
+
+        Raises:
+            ValueError: If the weights know no noise level, or this one is not in (0, 1].
+        """
+        if self.network.config.noise_level is None:
+            raise ValueError("these weights know no noise level, and need none: they see the pixels as they are")
+        network = copy.copy(self.network)
+        network.config = replace(network.config, noise_level=level)
+        refinement = self.refinement if level < 1 else None  # where any pixel may be background, nothing refines
+        if refinement is not None:
+            refinement = replace(refinement, scene=replace(refinement.scene, noise_level=level))
+        return Detector(
+            network,
+            self.codec,
+            threshold=self.threshold,
+            calibration=self.calibration,
+            intensity=self.intensity,
+            refinement=refinement,
+            report=self.report,
+        ).to(self._device)
 
     def refined(self) -> RefinedDetector:
         """The same detector with a second look by the laws of the scenes, those that ``refinement`` names.

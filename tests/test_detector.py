@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from conftest import make_detector
 from safetensors.torch import save_file
 
 import centerdet
@@ -216,3 +217,29 @@ def test_a_cpu_takes_few_images_at_once_with_the_same_answers(monkeypatch):
             assert (one is None) == (other is None)
             assert one is None or one.box.to_array() == pytest.approx(other.box.to_array(), abs=1e-3)
         assert seen == counts
+
+
+def test_a_detector_that_is_told_the_noise_level_sees_it():
+    """All that it knows of the background is in the evidence: the same evidence, the same maps."""
+    told = make_detector(noise_level=0.8).at_noise_level(0.4)
+    image = np.random.default_rng(0).uniform(0, 0.4, (64, 80)).astype(np.float32)
+    brighter = make_detector(noise_level=0.8)
+    np.testing.assert_allclose(told.heatmap(image), brighter.heatmap(2 * image), atol=1e-5)
+    assert abs(told.heatmap(image) - brighter.heatmap(image)).max() > 1e-3
+    assert told.network.config.noise_level == 0.4
+    assert brighter.network.config.noise_level == 0.8
+
+
+def test_what_is_told_goes_into_the_weights_file_and_the_refinement(tmp_path):
+    told = centerdet.load().at_noise_level(0.7)
+    told.save(tmp_path / "told.safetensors")
+    loaded = centerdet.load(tmp_path / "told.safetensors")
+    assert loaded.network.config.noise_level == loaded.refinement.scene.noise_level == 0.7
+    assert told.at_noise_level(1.0).refinement is None
+
+
+def test_a_noise_level_is_refused_where_it_means_nothing():
+    with pytest.raises(ValueError, match="know no noise level"):
+        make_detector(noise_level=None).at_noise_level(0.5)
+    with pytest.raises(ValueError, match=r"noise_level must lie in \(0, 1\]"):
+        make_detector().at_noise_level(1.5)

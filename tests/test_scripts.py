@@ -140,10 +140,13 @@ def test_robustness_prints_a_table(capsys, monkeypatch, tmp_path):
     assert robustness.main(["--samples", "25", "--seed", "5", "--json", str(path)]) == 0
     printed = capsys.readouterr().out
     cells = json.loads(path.read_text())
-    assert [(cell["noise_level"], cell["no_lines"]) for cell in cells] == [(0.6, 0), (0.6, 6), (0.8, 0), (0.8, 6)]
+    rows = [(0.6, False), (0.6, True), (0.8, False)]
+    expected = [(*row, lines) for row in rows for lines in (0, 6)]
+    assert [(cell["noise_level"], cell["told"], cell["no_lines"]) for cell in cells] == expected
     default = centerdet.evaluate(centerdet.load(), centerdet.official_scenes(5, 25))
-    assert cells[3]["ap"] == default.ap
-    assert printed.splitlines()[-1] == f"| 0.8 | {cells[2]['ap']:.3f} | {default.ap:.3f} * |"
+    assert cells[5]["ap"] == default.ap
+    assert printed.splitlines()[-1] == f"| 0.8 | {cells[4]['ap']:.3f} | {default.ap:.3f} * |"
+    assert printed.splitlines()[-2].startswith("| 0.6, told | ")
 
 
 def test_the_symmetry_report_counts_the_views_that_agree(tmp_path, capsys):

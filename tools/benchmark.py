@@ -70,7 +70,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30, help="default: %(default)s")
-    parser.add_argument("--weights", nargs="+", default=list(SHIPPED), help="files, or names; default: all shipped ones")
+    parser.add_argument(
+        "--weights", nargs="+", default=list(SHIPPED), help="files, or names; default: all shipped ones"
+    )
     parser.add_argument("--threads", type=int, help="what 'all threads' is (default: all cores)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     options = parser.parse_args(arguments)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def _add_detector_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", type=Path, help="a run's, an exported model (.onnx), or 'fast'; default: the shipped ones")
+    parser.add_argument(
+        "--weights", type=Path, help="a run's, an exported model (.onnx), or 'fast'; default: the shipped ones"
+    )
     parser.add_argument("--threshold", type=float, help="in [0, 1]; default: the one stored with the weights")
     parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
 
