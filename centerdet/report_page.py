@@ -32,7 +32,7 @@ pre { overflow-x: auto; font-size: clamp(.7rem, 3vw, .9rem); background: #f5f5f5
 .curves { grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); max-width: 52rem; }
 .pictures { grid-template-columns: repeat(auto-fill, minmax(clamp(10rem, 23%, 16rem), 1fr)); }
 figure { margin: 0; break-inside: avoid; } img, svg { width: 100%; height: auto; display: block; }
-figcaption { font-size: .85rem; color: #444; }
+figcaption { font-size: .85rem; color: #444; overflow-wrap: anywhere; }
 @media print {
   body { max-width: none; font-size: 11pt; padding: 0; }
   table, pre { break-inside: avoid; } section p { break-after: avoid; }
@@ -48,6 +48,7 @@ def render_page(
     scenes: Iterable[LabelledImage],
     *,
     title: str,
+    names: Sequence[str] | None = None,
     lines: Sequence[NDArray] | None = None,
 ) -> str:
     """The page, as HTML.
@@ -57,6 +58,7 @@ def render_page(
         everything: Of ``metrics.collect_all``.
         scenes: The labelled images again, in the same order.
         title: What was evaluated on.
+        names: Of the images; ``None``: their numbers.
         lines: Of each scene, where they are known.
     """
     outcomes = everything.above(detector.threshold)
@@ -64,17 +66,17 @@ def render_page(
     galleries = _choose(outcomes)
     wanted = {index for indices in galleries.values() for index in indices}
     pictures = {
-        index: _picture(detector, image, truth, outcomes, index)
+        index: _picture(detector, image, truth, outcomes, index, names[index] if names else f"image {index + 1}")
         for index, (image, truth) in enumerate(scenes)
         if index in wanted
     }
-    name = html.escape(title)
+    title = html.escape(title)
     parts = [
         "<!doctype html>",
-        f'<html lang="en"><head><meta charset="utf-8"><title>centerdet: {name}</title>',
+        f'<html lang="en"><head><meta charset="utf-8"><title>centerdet: {title}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{_STYLE}</style></head><body>",
-        f"<h1>centerdet on {name}</h1>",
+        f"<h1>centerdet on {title}</h1>",
         f"<p>{report.samples} images, confidence threshold {detector.threshold:g}. AP@0.7 is the fraction with rotated "
         f"IoU &gt; 0.7 of the {report.scored} images that have a true or a found box.</p>",
         _score_table(report),
@@ -111,7 +113,9 @@ def _choose(outcomes: Outcomes) -> dict[str, list[int]]:
     }
 
 
-def _picture(detector: Finder, image: NDArray, truth: RotatedBox | None, outcomes: Outcomes, index: int) -> str:
+def _picture(
+    detector: Finder, image: NDArray, truth: RotatedBox | None, outcomes: Outcomes, index: int, name: str
+) -> str:
     box = outcomes.found[index]
     found = None
     if not np.isnan(box[0]):
@@ -119,9 +123,10 @@ def _picture(detector: Finder, image: NDArray, truth: RotatedBox | None, outcome
     grey, heatmap = to_unit_range(image, detector.intensity), detector.heatmap(image)
     picture = draw_tile(grey, _TILE, found=found, truth=truth, heatmap=heatmap, heading=outcomes.heading)
     data = base64.b64encode(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]).decode()
-    caption = f"image {index + 1}: IoU {outcomes.iou[index]:.2f}, score {outcomes.scores[index]:.2f}"
+    caption = f"{name}: IoU {outcomes.iou[index]:.2f}, score {outcomes.scores[index]:.2f}"
     if truth is None or found is None:
-        caption = f"image {index + 1}: {'false alarm' if truth is None else 'missed'}"
+        caption = f"{name}: {'false alarm' if truth is None else 'missed'}"
+    caption = html.escape(caption)
     return (
         f'<figure><img alt="{caption}" src="data:image/jpeg;base64,{data}"><figcaption>{caption}</figcaption></figure>'
     )

@@ -76,6 +76,7 @@ def test_train_then_evaluate(dataset, tmp_path, capsys):
     text = page.read_text()
     assert text.count("<svg") == 4
     assert text.count("data:image/jpeg;base64,") == 12  # four images in each of three galleries
+    assert text.count("<figcaption>000.png: ") == 3
     assert not re.search(r'(src|href)="(?!data:|#)', text)  # it needs no other file
 
 

@@ -10,7 +10,7 @@ A data set is a YAML file that says where the images and labels of its splits ar
     several: error                # or largest: keep the largest of several objects
     intensity: [0, 4095]          # pixel values that become 0 and 1; left out: the full scale of the files' type
 
-A single folder is split by chance, always in the same way: fractions of the train split in place of further splits
+Where all images are in one folder, fractions of the train split, always the same images, take the others' places:
 
     held_out: {validation: 0.1, test: 0.2}
 

@@ -75,7 +75,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.json:
         write_json(options.json, report.to_dict())
     if options.report:
-        page = render_page(detector, everything, dataset, title=f"{options.data}, {options.split}")
+        title, names = f"{options.data}, {options.split}", [item.path.name for item in dataset.items]
+        page = render_page(detector, everything, dataset, title=title, names=names)
         write_atomically(options.report, page.encode())
     print(report)
 
