@@ -172,9 +172,8 @@ def test_calibration_makes_the_score_the_chance_of_being_right():
 @pytest.mark.parametrize(("truths", "ap"), [([moved(15), None], 0), ([BOX, BOX], 1)])
 def test_where_nothing_or_all_is_right_calibration_leaves_the_score_alone_and_says_so(truths, ap):
     guesser = Guesser([0.3, 0.6])
-    with pytest.warns(UserWarning, match=f"scores stay uncalibrated.* got {2 * ap} right ones of 2; give more") as told:
+    with pytest.warns(UserWarning, match=f"scores stay uncalibrated.* got {2 * ap} right ones of 2; give more"):
         assert calibrate(guesser, [(IMAGE, truth) for truth in truths]).ap == ap
-    assert told[0].filename == __file__
     assert guesser.calibration == Calibration()
 
 

@@ -51,6 +51,17 @@ def test_main_prints_and_writes_the_official_score(tmp_path, capsys):
         assert name in printed
 
 
+def test_main_prints_the_same_score_twice(capsys):
+    """In another process, too: all but the speed is the same to the last digit."""
+    arguments = ["--samples", "12", "--seed", "3", "--device", "cpu"]
+    assert main_script.main(arguments) == 0
+    command = [sys.executable, ROOT / "main.py", *arguments]
+    again = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    printed = [re.sub("images per second.*", "", text) for text in (capsys.readouterr().out, again)]
+    assert printed[0] == printed[1]
+    assert "AP@0.7 " in printed[0]
+
+
 def test_main_breaks_its_errors_down(capsys):
     assert main_script.main(["--samples", "40", "--threshold", "1", "--breakdown"]) == 0
     printed = capsys.readouterr().out
