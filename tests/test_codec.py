@@ -85,6 +85,31 @@ def test_maps_hold_what_their_docstring_says():
     assert target.yaw[0, :, 3, 3].tolist() == pytest.approx([math.sin(0.5), math.cos(0.5)])
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "cell"), [(-30, 20.5, [5, 0]), (20.5, -30, [0, 5]), (400, 20.5, [5, 17]), (20.5, 400, [15, 5])]
+)
+def test_a_centre_outside_the_image_is_learned_at_the_nearest_cell_of_the_border(x, y, cell):
+    target = Codec(stride=4).encode(*as_tensors(RotatedBox(x, y, 0.3, 80, 120)), (64, 70))
+    assert target.mask.nonzero().tolist() == [[0, 0, *cell]]
+    assert target.heatmap[target.mask].tolist() == [1.0]
+
+
+def test_without_a_heading_boxes_half_a_turn_apart_are_one():
+    boxes = [RotatedBox(60, 70, yaw, 20, 31) for yaw in (1.0, 1.0 - math.pi, -0.7, -0.7 + math.pi)]
+    codec = Codec(heading=False)
+    target = codec.encode(*as_tensors(*boxes), SIZE)
+    torch.testing.assert_close(target.yaw[::2], target.yaw[1::2], atol=1e-5, rtol=0)
+    found, _ = codec.decode(perfect(target))
+    assert found[:, 2].tolist() == pytest.approx([1.0, 1.0, -0.7, -0.7], abs=1e-4)
+
+
+def test_maps_are_made_and_read_where_the_tensors_are():
+    boxes, present = (tensor.to("meta") for tensor in as_tensors(RotatedBox(60, 70, 1.0, 20, 31)))
+    target = Codec().encode(boxes, present, SIZE)
+    found = Codec().decode(Prediction(target.heatmap, target.size, target.yaw, target.offset))
+    assert {part.device.type for part in (*target, *found)} == {"meta"}
+
+
 def test_an_image_without_an_object_has_an_empty_target():
     boxes = torch.tensor([[0.0] * 5, [math.nan] * 5])
     target = Codec().encode(boxes, torch.zeros(2, dtype=torch.bool), SIZE)
@@ -175,3 +200,14 @@ def test_without_its_peak_a_heatmap_shows_the_next_one():
     found = [codec.decode(maps)[0][0].tolist() for maps in (both, codec.without_peak(both))]
     for box, wanted in zip(found, (first, second), strict=True):
         assert score_iou(box, wanted) > 0.95
+
+
+def test_each_image_of_a_batch_loses_its_own_peak():
+    random = torch.Generator().manual_seed(0)
+    maps = Prediction(*(torch.randn(3, channels, 12, 15, generator=random) for channels in (1, 2, 2, 2)))
+    together = Codec().without_peak(maps).center
+    for index in range(3):
+        alone = Codec().without_peak(Prediction(*(part[index : index + 1] for part in maps))).center[0]
+        assert torch.equal(together[index], alone)
+        assert (alone != maps.center[index]).sum() <= 25
+        assert alone.max() < maps.center[index].max()

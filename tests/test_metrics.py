@@ -295,4 +295,5 @@ def test_a_heading_is_known_only_if_all_answers_have_one():
 
 
 def test_a_score_of_0_is_a_score():
-    assert collect(Counting(score=0.0), [(IMAGE, BOX)]).scores.tolist() == [0]
+    scores = collect(Counting(score=0), [(IMAGE, BOX)]).scores
+    assert (scores.tolist(), scores.dtype) == ([0], np.float64)
