@@ -184,7 +184,15 @@ def test_decode_never_gives_a_box_without_extent():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"window": 2}, {"window": -1}, {"size_unit": 0}, {"sigma_ratio": -1.0}, {"size_unit": math.nan}]
+    "arguments",
+    [
+        {"window": 2},
+        {"window": -1},
+        {"size_unit": 0},
+        {"sigma_ratio": -1.0},
+        {"size_unit": math.nan},
+        {"min_sigma": math.inf},
+    ],
 )
 def test_impossible_settings_are_refused(arguments):
     with pytest.raises(ValueError, match="must be"):
