@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["OnnxDetector", "export_onnx"]
 
 BATCHES = (1, 2, 5)  # the batch is dynamic: sizes that the traced one, 2, could hide
+MAX_SIDE = 10_000  # px: the scenes that a model is checked on are square, of 100 megapixels at most, as images are
 LIMITS = {"corners": 1e-3, "scores": 1e-4, "heatmap": 1e-4}  # px, and probabilities
 
 
@@ -38,17 +39,17 @@ def export_onnx(detector: Detector, path: str | Path, *, image_size: tuple[int, 
     Args:
         detector: What to export.
         path: The file; an old one is replaced, by the whole new one or not at all.
-        image_size: (H, W) in pixels of the images that the model will take, each side at least 64.
+        image_size: (H, W) in pixels of the images that the model will take, each side 64 to 10,000.
 
     Raises:
-        ValueError: If the size is too small, the folder not writable, or the model's answers not the detector's.
+        ValueError: If the size is out of range, the folder not writable, or the model's answers not the detector's.
         ImportError: If a package of the extra ``export`` is not installed.
     """
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
     if missing:
         raise ImportError(f"exporting needs {', '.join(missing)}: pip install 'centerdet[export]'")
-    if len(image_size) != 2 or not all(isinstance(side, int) and side >= MIN_SIDE for side in image_size):
-        raise ValueError(f"image_size must be (height, width), at least {MIN_SIDE} px each, got {image_size}")
+    if len(image_size) != 2 or not all(isinstance(side, int) and MIN_SIDE <= side <= MAX_SIDE for side in image_size):
+        raise ValueError(f"image_size must be (height, width), {MIN_SIDE} to {MAX_SIDE:,} px each, got {image_size}")
     check_folder(path)
     from centerdet.onnx_graph import DetectorGraph, trace  # here, since OnnxDetector does without torch
 

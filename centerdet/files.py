@@ -13,11 +13,11 @@ def check_folder(path: str | Path) -> None:
     Raises:
         ValueError: If its folder is missing or not writable, or it is a folder itself.
     """
+    folder = Path(path).resolve().parent
+    if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
+        raise ValueError(f"cannot write {path}: there is no writable folder {folder}; make it, or name another file")
     if Path(path).is_dir():
         raise ValueError(f"cannot write {path}: it is a folder; name a file in it")
-    folder = Path(path).resolve().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ValueError(f"cannot write {path}: there is no writable folder {folder}; make it, or name another file")
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Protocol
@@ -145,6 +146,9 @@ def calibrate(
 
     Raises:
         ValueError: If there is no scene at all; the detector is then as before.
+
+    Warns:
+        UserWarning: If all detections are right, or all wrong: the scores then stay as the network gave them.
     """
     before = detector.calibration
     detector.calibration = Calibration()
@@ -154,12 +158,21 @@ def calibrate(
         detector.calibration = before
         raise
     found, right = ~np.isnan(outcomes.scores), outcomes.iou > RIGHT
-    if right[found].any() and not right[found].all():  # else there is nothing to learn, as from an untrained network
+    if right[found].all() or not right[found].any():  # nothing can be learned from them, as from an untrained network
+        warnings.warn(_uncalibrated(int(found.sum()), int(right[found].sum())), stacklevel=2)
+    else:
         detector.calibration = fit_calibration(outcomes.scores[found], right[found])
         scores = detector.calibration(torch.from_numpy(outcomes.scores).float())  # as the detector does, NaN stays NaN
         outcomes = outcomes._replace(scores=scores.double().numpy())
     detector.threshold = choose_threshold(outcomes)
     return summarise(outcomes.above(detector.threshold))
+
+
+def _uncalibrated(found: int, right: int) -> str:
+    return (
+        f"scores stay uncalibrated: that takes right and wrong detections, got {right} right ones of {found}; "
+        "give more scenes, or train longer"
+    )
 
 
 def _as_array(box: Label) -> NDArray[np.float64]:

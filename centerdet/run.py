@@ -10,6 +10,7 @@ Muon: Jordan et al. (2024), scaled as in Liu et al., "Muon is Scalable", arXiv 2
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -214,7 +215,8 @@ class TrainingRun:
     def validate(self, validation: LabelledImages, journal: Journal) -> None:
         """Scores the averaged weights at their best threshold, and keeps them if they are the best so far."""
         detector = self._detector({})
-        report = calibrate(detector, validation, progress=True)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # a young network may be right nowhere
+            report = calibrate(detector, validation, progress=True)
         self.threshold, self.calibration = detector.threshold, detector.calibration
         detector.report = {"step": self.step, "validation": report.to_dict(), "settings": self.settings}
         journal.log_validation(self.step, report, detector, [image for image, _ in validation[:4]])

@@ -129,6 +129,22 @@ def test_the_table_has_no_cycle():
             del remaining[module]
 
 
+SCRIPTS = [*ROOT.glob("*.py"), *(ROOT / "tools").glob("*.py"), *(ROOT / "examples").glob("*.py")]
+
+
+@pytest.mark.parametrize("path", [*MODULES.values(), *SCRIPTS], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_file_is_read_in_a_way_that_could_execute_it(path):
+    wanted = {"torch.load": "weights_only=True", "read_array": "allow_pickle=False", "yaml.load": "_StrictLoader)"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {getattr(node, "module", None), *(alias.name for alias in node.names)}
+            assert not names & {"pickle", "marshal", "shelve", "joblib", "dill"}
+        elif isinstance(node, ast.Call):
+            function, call = ast.unparse(node.func), ast.unparse(node)
+            assert function not in ("eval", "exec", "np.load", "numpy.load", "yaml.unsafe_load", "yaml.full_load")
+            assert all(argument in call for name, argument in wanted.items() if function.endswith(name))
+
+
 def test_importing_and_loading_need_no_opencv_and_print_nothing():
     code = """if True:
         import sys, numpy, torch

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centerdet.box import RotatedBox, box_corners, box_iou, yaw_error
+from centerdet.box import RotatedBox, box_corners, box_iou, box_to_image, yaw_error
 
 boxes = st.builds(
     RotatedBox,
@@ -101,3 +101,17 @@ def test_corners_of_many_agree_with_one():
 def test_yaw_error_wraps_around():
     assert yaw_error(0.1, 2 * math.pi - 0.1) == pytest.approx(0.2)
     assert yaw_error([0, 0], [math.pi, -math.pi / 2]) == pytest.approx([math.pi, math.pi / 2])
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (box_to_image, ([[100.1, 50.3, 0.7, 20.2, 30.9]], [[[1.1, 2.2]]])),
+        (box_corners, ([[100.1, 50.3, 0.7, 20.2, 30.9]],)),
+        (yaw_error, ([0.7, 3.9], [-0.1, 0.2])),
+    ],
+)
+def test_single_precision_is_worked_on_in_double(function, arguments):
+    single = [np.float32(argument) for argument in arguments]
+    exact = function(*(argument.astype(np.float64) for argument in single))
+    np.testing.assert_array_equal(function(*single), exact, strict=True)

@@ -23,10 +23,10 @@ def as_tensors(*boxes):
     return torch.tensor(np.array([box.to_array() for box in boxes])), torch.ones(len(boxes), dtype=torch.bool)
 
 
-@pytest.mark.parametrize("stride", [1, 2, 4, 8])
-def test_decode_returns_every_box_that_the_generator_makes(stride):
+@pytest.mark.parametrize(("stride", "count"), [(4, 2000), (8, 2000), (2, 600), (1, 200)])
+def test_decode_returns_every_box_that_the_generator_makes(stride, count):
     random = np.random.Generator(np.random.SFC64(0))
-    boxes = draw_batch(random, 2000, scenes=ScenesConfig(ship_probability=1.0)).boxes.double()
+    boxes = draw_batch(random, count, scenes=ScenesConfig(ship_probability=1.0)).boxes.double()
     codec = Codec(stride=stride)
     there = torch.ones(100, dtype=torch.bool)
     found = torch.cat([codec.decode(perfect(codec.encode(part, there, SIZE)))[0] for part in boxes.split(100)])
@@ -83,6 +83,31 @@ def test_maps_hold_what_their_docstring_says():
     assert (target.size[0, 0] == 2).all()
     assert (target.size[0, 1] == 3).all()
     assert target.yaw[0, :, 3, 3].tolist() == pytest.approx([math.sin(0.5), math.cos(0.5)])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "cell"), [(-30, 20.5, [5, 0]), (20.5, -30, [0, 5]), (400, 20.5, [5, 17]), (20.5, 400, [15, 5])]
+)
+def test_a_centre_outside_the_image_is_learned_at_the_nearest_cell_of_the_border(x, y, cell):
+    target = Codec(stride=4).encode(*as_tensors(RotatedBox(x, y, 0.3, 80, 120)), (64, 70))
+    assert target.mask.nonzero().tolist() == [[0, 0, *cell]]
+    assert target.heatmap[target.mask].tolist() == [1.0]
+
+
+def test_without_a_heading_boxes_half_a_turn_apart_are_one():
+    boxes = [RotatedBox(60, 70, yaw, 20, 31) for yaw in (1.0, 1.0 - math.pi, -0.7, -0.7 + math.pi)]
+    codec = Codec(heading=False)
+    target = codec.encode(*as_tensors(*boxes), SIZE)
+    torch.testing.assert_close(target.yaw[::2], target.yaw[1::2], atol=1e-5, rtol=0)
+    found, _ = codec.decode(perfect(target))
+    assert found[:, 2].tolist() == pytest.approx([1.0, 1.0, -0.7, -0.7], abs=1e-4)
+
+
+def test_maps_are_made_and_read_where_the_tensors_are():
+    boxes, present = (tensor.to("meta") for tensor in as_tensors(RotatedBox(60, 70, 1.0, 20, 31)))
+    target = Codec().encode(boxes, present, SIZE)
+    found = Codec().decode(Prediction(target.heatmap, target.size, target.yaw, target.offset))
+    assert {part.device.type for part in (*target, *found)} == {"meta"}
 
 
 def test_an_image_without_an_object_has_an_empty_target():
@@ -159,7 +184,15 @@ def test_decode_never_gives_a_box_without_extent():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"window": 2}, {"window": -1}, {"size_unit": 0}, {"sigma_ratio": -1.0}, {"size_unit": math.nan}]
+    "arguments",
+    [
+        {"window": 2},
+        {"window": -1},
+        {"size_unit": 0},
+        {"sigma_ratio": -1.0},
+        {"size_unit": math.nan},
+        {"min_sigma": math.inf},
+    ],
 )
 def test_impossible_settings_are_refused(arguments):
     with pytest.raises(ValueError, match="must be"):
@@ -175,3 +208,14 @@ def test_without_its_peak_a_heatmap_shows_the_next_one():
     found = [codec.decode(maps)[0][0].tolist() for maps in (both, codec.without_peak(both))]
     for box, wanted in zip(found, (first, second), strict=True):
         assert score_iou(box, wanted) > 0.95
+
+
+def test_each_image_of_a_batch_loses_its_own_peak():
+    random = torch.Generator().manual_seed(0)
+    maps = Prediction(*(torch.randn(3, channels, 12, 15, generator=random) for channels in (1, 2, 2, 2)))
+    together = Codec().without_peak(maps).center
+    for index in range(3):
+        alone = Codec().without_peak(Prediction(*(part[index : index + 1] for part in maps))).center[0]
+        assert torch.equal(together[index], alone)
+        assert (alone != maps.center[index]).sum() <= 25
+        assert alone.max() < maps.center[index].max()

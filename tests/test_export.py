@@ -258,9 +258,9 @@ def test_a_model_that_says_something_else_is_not_written(exported, tmp_path, mon
     assert (tmp_path / "model.onnx").read_bytes() == content
 
 
-@pytest.mark.parametrize("size", [(63, 200), (200,), (200.0, 200.0), (64, 64, 64)])
+@pytest.mark.parametrize("size", [(63, 200), (200,), (200.0, 200.0), (64, 64, 64), (10_001, 64)])
 def test_a_size_that_is_none_is_refused(detector, tmp_path, size):
-    with pytest.raises(ValueError, match=r"image_size must be \(height, width\), at least 64 px each, got"):
+    with pytest.raises(ValueError, match=r"image_size must be \(height, width\), 64 to 10,000 px each, got"):
         export_onnx(detector, tmp_path / "model.onnx", image_size=size)
 
 
@@ -283,7 +283,8 @@ def test_a_missing_package_is_named_with_the_remedy(exported, tmp_path, monkeypa
     ("arguments", "message"),
     [
         (["nowhere/model.onnx"], "no writable folder"),
-        (["model.onnx", "--image-size", "10", "200"], r"at least 64 px each, got \(10, 200\)"),
+        (["model.onnx", "--image-size", "10", "200"], r"64 to 10,000 px each, got \(10, 200\)"),
+        (["model.onnx", "--image-size", "200", "1000000"], r"64 to 10,000 px each, got \(200, 1000000\)"),
         (["model.onnx", "--weights", "missing.safetensors"], "there is no such file"),
     ],
 )

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +94,14 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(context, tmp_path):
     assert_same_run(tmp_path / "one", tmp_path / "other")
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that nothing stopped."""
+    directory = tmp_path_factory.mktemp("whole")
+    train(directory)
+    return directory
+
+
 def refuse_from(step, monkeypatch, name="checkpoint.pt"):
     """From a step's checkpoint on, the disk is full for one file."""
     flush = os.fsync
@@ -111,8 +120,7 @@ def step_of(directory):
 
 
 @pytest.mark.parametrize("name", ["checkpoint.pt", "last.safetensors", "best.safetensors"])
-def test_a_full_disk_is_told_and_the_last_checkpoint_goes_on(name, tmp_path):
-    train(tmp_path / "whole")
+def test_a_full_disk_is_told_and_the_last_checkpoint_goes_on(name, whole, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         refuse_from(2, patch, name)
         message = rf"after step \d: cannot write .*{name}: No space left on device; the last checkpoint .* is intact"
@@ -123,7 +131,7 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_goes_on(name, tmp_path):
     assert step_of(tmp_path / "full") == 2
     assert not list((tmp_path / "full").glob(".*"))
     train(tmp_path / "full", resume=True)
-    assert_same_run(tmp_path / "full", tmp_path / "whole")
+    assert_same_run(tmp_path / "full", whole)
 
 
 def test_a_full_disk_for_the_journal_is_told(tmp_path, monkeypatch):
@@ -153,10 +161,52 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
             train(directory)
 
 
-def test_a_folder_that_is_not_writable_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser, who may run this, may write anywhere
-    with pytest.raises(ValueError, match=f"there is no writable folder {tmp_path}"):
-        train(tmp_path)
+@contextmanager
+def ordinary_user():
+    """The superuser may write anywhere: for a while, we are nobody in particular."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def test_a_read_only_folder_is_refused(whole, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir(mode=0o555)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    with (
+        ordinary_user(),
+        pytest.raises(ValueError, match="there is no writable folder .*run; make it, or name another"),
+    ):
+        train(Path("run"))
+    assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's own thread
+def test_a_folder_that_becomes_read_only_is_told_and_the_last_checkpoint_goes_on(whole, tmp_path, monkeypatch):
+    directory = tmp_path / "run"
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    with ExitStack() as stack:
+
+        def lock(step):
+            if step == 3:
+                directory.chmod(0o555)
+                (directory / "metrics.jsonl").chmod(0o666)  # an open folder's files can still be written
+                stack.enter_context(ordinary_user())
+
+        with pytest.raises(
+            OSError, match="after step 4: cannot write .*Permission denied; the last checkpoint .* intact"
+        ):
+            train(Path("run"), source=Source(lock))
+    directory.chmod(0o755)
+    assert step_of(directory) == 2
+    train(directory, resume=True)
+    assert_same_run(directory, whole)
 
 
 class Broken(Source):

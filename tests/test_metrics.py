@@ -169,9 +169,11 @@ def test_calibration_makes_the_score_the_chance_of_being_right():
     assert 0 < guesser.threshold <= 0.98
 
 
-def test_where_nothing_is_right_calibration_leaves_the_score_alone():
+@pytest.mark.parametrize(("truths", "ap"), [([moved(15), None], 0), ([BOX, BOX], 1)])
+def test_where_nothing_or_all_is_right_calibration_leaves_the_score_alone_and_says_so(truths, ap):
     guesser = Guesser([0.3, 0.6])
-    assert calibrate(guesser, [(IMAGE, moved(15)), (IMAGE, None)], count=2).ap == 0
+    with pytest.warns(UserWarning, match=f"scores stay uncalibrated.* got {2 * ap} right ones of 2; give more"):
+        assert calibrate(guesser, [(IMAGE, truth) for truth in truths]).ap == ap
     assert guesser.calibration == Calibration()
 
 
@@ -293,4 +295,5 @@ def test_a_heading_is_known_only_if_all_answers_have_one():
 
 
 def test_a_score_of_0_is_a_score():
-    assert collect(Counting(score=0.0), [(IMAGE, BOX)]).scores.tolist() == [0]
+    scores = collect(Counting(score=0), [(IMAGE, BOX)]).scores
+    assert (scores.tolist(), scores.dtype) == ([0], np.float64)

@@ -85,6 +85,14 @@ def test_what_is_no_image_at_all_is_refused(image):
         detector(image)
 
 
+@pytest.mark.parametrize("shape", [(64, 60_000), (60_000, 64), (2000, 2000)])
+def test_very_large_and_very_narrow_images_are_answered(shape):
+    image = np.zeros(shape, np.uint8)
+    image[-50:-20, -50:-30] = 255
+    found = detector(image)
+    assert found is None or np.isfinite([*found.box.to_array(), found.score]).all()
+
+
 def assert_same(one, other, *, within):
     assert (one is None) == (other is None)
     if one is not None:
