@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from centerdet.config import ImagesConfig
     from centerdet.data.augment import AugmentationConfig
     from centerdet.data.learn import learn
-    from centerdet.detector import Detector, load
+    from centerdet.detector import Detector
     from centerdet.losses import CenterLoss, LossConfig
     from centerdet.maps import Batch, Prediction, Target
     from centerdet.metrics import calibrate, evaluate, score_iou
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from centerdet.run import TrainingConfig
     from centerdet.scene_facts import Refinement, SceneFacts
     from centerdet.scenes import Scenes, ScenesConfig, make_data, official_scenes
+    from centerdet.shipped import load
     from centerdet.training import Source, fit
 else:  # hidden from type checkers, which would take any name for a public one
     from importlib import import_module
@@ -64,7 +65,7 @@ else:  # hidden from type checkers, which would take any name for a public one
         "config": ("ImagesConfig",),
         "data.augment": ("AugmentationConfig",),
         "data.learn": ("learn",),
-        "detector": ("Detector", "load"),
+        "detector": ("Detector",),
         "losses": ("CenterLoss", "LossConfig"),
         "maps": ("Batch", "Prediction", "Target"),
         "metrics": ("calibrate", "evaluate", "score_iou"),
@@ -73,6 +74,7 @@ else:  # hidden from type checkers, which would take any name for a public one
         "run": ("TrainingConfig",),
         "scene_facts": ("Refinement", "SceneFacts"),
         "scenes": ("Scenes", "ScenesConfig", "make_data", "official_scenes"),
+        "shipped": ("load",),
         "training": ("Source", "fit"),
     }
 

@@ -26,7 +26,6 @@ from centerdet.weights_file import read_weights, write_weights
 if TYPE_CHECKING:
     from centerdet.refine import RefinedDetector
 
-SHIPPED = {"shipped": "centerdet.safetensors", "fast": "fast.safetensors"}  # by name, the accurate ones first
 CPU_PIXELS = 320_000  # in one go of the network: more of them, and their maps leave a CPU's cache
 
 
@@ -259,34 +258,3 @@ def _tuples(values: Any) -> Any:
     if isinstance(values, dict):
         return {name: _tuples(value) for name, value in values.items()}
     return tuple(map(_tuples, values)) if isinstance(values, list) else values
-
-
-def load(
-    path: str | Path | None = None,
-    *,
-    threshold: float | None = None,
-    device: torch.device | str = "cpu",
-) -> Detector:
-    """Loads a detector from a weights file; without a path, the accurate one shipped with centerdet.
-
-    Args:
-        path: A file written by ``Detector.save`` or ``train.py``; or the name of shipped weights, ``shipped`` (as
-            ``None``) or ``fast``.
-        threshold: Confidence threshold in [0, 1]; ``None``: the one stored with the weights.
-        device: A torch device.
-
-    Raises:
-        ValueError: If the file is missing, damaged or of another kind, or the threshold out of range.
-    """
-    name = "shipped" if path is None else str(path)
-    detector = Detector.load(shipped_weights(name) if name in SHIPPED else name, device=device)
-    if threshold is not None:
-        detector.threshold = threshold
-    return detector
-
-
-def shipped_weights(name: str) -> Path:
-    """The file of ``SHIPPED`` weights: the package carries them when installed; in a checkout they lie beside it."""
-    package = Path(__file__).parent
-    installed = package / "weights" / SHIPPED[name]
-    return installed if installed.exists() else package.parent / "weights" / SHIPPED[name]

@@ -51,6 +51,7 @@ ALLOWED = {
         *("box", "calibration", "codec", "finder", "maps", "network", "refine", "scene_facts", "threads"),
         "weights_file",
     },
+    "shipped": {"detector"},
     "onnx_graph": {"detector", "network"},
     "onnx_detector": {"finder"},
     "export": {"box", "detector", "files", "finder", "images", "onnx_detector", "onnx_graph", "scenes"},

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import centerdet
-from centerdet.detector import shipped_weights
+from centerdet.shipped import shipped_weights
 from centerdet.weights_file import read_weights, write_weights
 
 TENSORS = {"a": torch.tensor([[1.5, -2.0]]), "count": torch.tensor(3), "b": torch.tensor([0.25], dtype=torch.bfloat16)}

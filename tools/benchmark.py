@@ -30,12 +30,12 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
 from centerdet.command import fail_cleanly, set_threads, write_json
-from centerdet.detector import SHIPPED
 from centerdet.export import OnnxDetector, export_onnx
 from centerdet.files import check_folder
 from centerdet.finder import Finder
 from centerdet.run import fast_bfloat16
 from centerdet.scene_batches import draw_batch
+from centerdet.shipped import SHIPPED
 from tools._regression_baseline import RegressionBaseline
 
 BATCH = 32  # images for a detector

@@ -1,0 +1,44 @@
+"""Loading detectors: from files, and the weights that are shipped, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from centerdet.detector import Detector
+
+if TYPE_CHECKING:
+    import torch
+
+SHIPPED = {"shipped": "centerdet.safetensors", "fast": "fast.safetensors"}  # by name, the accurate ones first
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    threshold: float | None = None,
+    device: torch.device | str = "cpu",
+) -> Detector:
+    """Loads a detector from a weights file; without a path, the accurate one shipped with centerdet.
+
+    Args:
+        path: A file written by ``Detector.save`` or ``train.py``; or the name of shipped weights, ``shipped`` (as
+            ``None``) or ``fast``.
+        threshold: Confidence threshold in [0, 1]; ``None``: the one stored with the weights.
+        device: A torch device.
+
+    Raises:
+        ValueError: If the file is missing, damaged or of another kind, or the threshold out of range.
+    """
+    name = "shipped" if path is None else str(path)
+    detector = Detector.load(shipped_weights(name) if name in SHIPPED else name, device=device)
+    if threshold is not None:
+        detector.threshold = threshold
+    return detector
+
+
+def shipped_weights(name: str) -> Path:
+    """The file of ``SHIPPED`` weights: the package carries them when installed; in a checkout they lie beside it."""
+    package = Path(__file__).parent
+    installed = package / "weights" / SHIPPED[name]
+    return installed if installed.exists() else package.parent / "weights" / SHIPPED[name]
