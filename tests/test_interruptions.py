@@ -36,15 +36,12 @@ def work(directory):
 
 
 def wait_for(process, *, moment, directory):
-    """Waits for a random moment, or for one while a checkpoint is being written; False if the process ended before."""
+    """Waits for a random moment, or for one while a checkpoint is being written, or for the process's end."""
     if moment is not None:
         process.join(moment)
-        return process.exitcode is None
-    while process.exitcode is None:
-        if any(directory.glob(".checkpoint.pt.*.tmp")):
-            return True
+        return
+    while process.exitcode is None and not any(directory.glob(".checkpoint.pt.*.tmp")):
         time.sleep(0.001)
-    return False
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +49,9 @@ def context():
     """Processes that start at once, from one that has already imported all."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["centerdet.training", "torch.utils.tensorboard", "skimage.draw", "shapely"])
+    first = context.Process(target=print)
+    first.start()
+    first.join()
     return context
 
 
@@ -67,21 +67,20 @@ def run_to_its_end(context, directory):
 @pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_with_the_same_weights_to_the_bit(kills, context, tmp_path):
     seconds = run_to_its_end(context, tmp_path / "whole")
-    draw, half_written = random.Random(kills), 0
-    directory = tmp_path / "killed"
-    for kill in range(kills):
+    draw, directory, killed, half_written = random.Random(kills), tmp_path / "killed", 0, 0
+    while killed < kills:
         process = context.Process(target=work, args=(directory,))
         process.start()
-        moment = None if kill % 2 else draw.uniform(0.1, 0.6) * seconds
-        if wait_for(process, moment=moment, directory=directory):
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-            assert process.exitcode == -signal.SIGKILL
-            half_written += any(directory.glob(".checkpoint.pt.*.tmp"))
-        else:
-            assert process.exitcode == 0
+        wait_for(process, moment=None if killed % 2 else draw.uniform(0.1, 0.6) * seconds, directory=directory)
+        process.kill()
+        process.join()
+        if process.exitcode == 0:  # too late
             assert_same_run(directory, tmp_path / "whole")
             shutil.rmtree(directory)
+            continue
+        assert process.exitcode == -signal.SIGKILL
+        killed += 1
+        half_written += any(directory.glob(".checkpoint.pt.*.tmp"))
     assert half_written > 0
     run_to_its_end(context, directory)
     assert_same_run(directory, tmp_path / "whole")

@@ -86,6 +86,7 @@ def test_main_takes_weights_and_a_threshold(tmp_path, capsys):
         (main_script, ["--device", "abacus"], "cannot use device 'abacus'"),
         (main_script, ["--device", "meta"], "cannot use device 'meta'"),
         (main_script, ["--json", "nowhere/report.json"], "no writable folder"),
+        (main_script, ["--json", "."], "it is a folder; name a file in it"),
         (visualize, ["--out", "nowhere/sheet.png"], "no writable folder"),
         (train_script, ["--config", "missing.yaml"], "cannot read missing.yaml"),
         (train_script, ["--config", str(SMOKE), "--out", "/dev/null/x", "--resume"], "nothing to resume"),
