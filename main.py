@@ -21,6 +21,7 @@ from centerdet.metrics import collect_all
 from centerdet.report import summarise
 from centerdet.report_page import render_page
 from centerdet.scenes import draw_official
+from centerdet.threads import read_ahead
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.refine:
         detector = detector.refined()
         detector.threshold = detector.threshold if options.threshold is None else options.threshold
-    everything = collect_all(detector, _draw(options, lines), count=options.samples, progress=True)
+    everything = collect_all(detector, read_ahead(_draw(options, lines), 64), count=options.samples, progress=True)
     outcomes = everything.above(detector.threshold)
     report = summarise(outcomes)
     if options.report:

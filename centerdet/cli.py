@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import centerdet
-from centerdet.command import add_command, fail_cleanly
+from centerdet.command import WEIGHTS_HELP, add_command, fail_cleanly
 from centerdet.data.commands import add_check, add_train
 from centerdet.data.detector_commands import add_evaluate, add_predict
 
@@ -28,7 +28,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
         commands, "export", "write a detector as one ONNX file", "Decoding is inside; it needs the extra 'export'."
     )
     parser.add_argument("model", type=Path, help="the file to write; an old one is replaced")
-    parser.add_argument("--weights", type=Path, help="a file, or shipped ones by name: shipped (default), fast")
+    parser.add_argument("--weights", help=WEIGHTS_HELP)
     parser.add_argument(
         "--image-size", type=int, nargs=2, metavar=("H", "W"), default=(200, 200), help="in px; default: 200 200"
     )

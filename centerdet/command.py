@@ -18,6 +18,8 @@ from centerdet.files import check_folder, write_atomically
 if TYPE_CHECKING:
     import torch
 
+WEIGHTS_HELP = "a file, or shipped ones by name: shipped (default), fast"
+
 
 def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
     """Turns a script's ``main`` into one that returns an exit code, and keeps the memory that it frees.
@@ -99,7 +101,7 @@ def parse_measurement(
     """
     parser.add_argument("--samples", type=int, default=samples, help="how many; default: %(default)s")
     parser.add_argument("--seed", type=int, default=seed, help="of the samples; default: %(default)s")
-    parser.add_argument("--weights", type=Path, help="a file, or shipped ones by name: shipped (default), fast")
+    parser.add_argument("--weights", help=WEIGHTS_HELP)
     parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     options = parser.parse_args(arguments)

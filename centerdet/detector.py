@@ -99,7 +99,7 @@ class Detector(Finder):
     def at_noise_level(self, level: float) -> Detector:
         """The same weights for images whose background stays below another level: they are told, not trained anew.
 
-        Scores are then no longer calibrated; ``calibrate`` can change that.
+        Threshold and calibration stay, though they were chosen for the usual level; ``calibrate`` can change that.
 
         Raises:
             ValueError: If the weights know no noise level, or this one is not in (0, 1].
@@ -118,7 +118,7 @@ class Detector(Finder):
             calibration=self.calibration,
             intensity=self.intensity,
             refinement=refinement,
-            report=self.report,
+            report={"told_noise_level": level, "before": self.report},
         ).to(self._device)
 
     def refined(self) -> RefinedDetector:

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from centerdet.box import Detection, RotatedBox, box_iou
 from centerdet.calibration import Calibration, fit_calibration
 from centerdet.report import RIGHT, Outcomes, Report, choose_threshold, summarise
-from centerdet.threads import read_ahead
 
 _NO_BOX = np.full(5, np.nan)
 
@@ -96,8 +95,9 @@ def collect(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     total = count if count is not None or not hasattr(scenes, "__len__") else len(scenes)
+    iterator = islice(scenes, count)
     with tqdm(total=total, unit="image", disable=None if progress else True, leave=False) as bar:
-        for chunk in read_ahead(islice(scenes, count), batch_size):
+        while chunk := list(islice(iterator, batch_size)):
             start = time.perf_counter()
             answers = detect([image for image, _ in chunk])
             seconds += time.perf_counter() - start

@@ -215,7 +215,8 @@ class TrainingRun:
     def validate(self, validation: LabelledImages, journal: Journal) -> None:
         """Scores the averaged weights at their best threshold, and keeps them if they are the best so far."""
         detector = self._detector({})
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # a young network may be right nowhere
+        with warnings.catch_warnings():  # a young network may be right nowhere
+            warnings.filterwarnings("ignore", message="scores stay uncalibrated")
             report = calibrate(detector, validation, progress=True)
         self.threshold, self.calibration = detector.threshold, detector.calibration
         detector.report = {"step": self.step, "validation": report.to_dict(), "settings": self.settings}

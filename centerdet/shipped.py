@@ -22,16 +22,17 @@ def load(
     """Loads a detector from a weights file; without a path, the accurate one shipped with centerdet.
 
     Args:
-        path: A file written by ``Detector.save`` or ``train.py``; or the name of shipped weights, ``shipped`` (as
-            ``None``) or ``fast``.
+        path: A file written by ``Detector.save`` or ``train.py``; or a string that names shipped weights, ``shipped``
+            (as ``None``) or ``fast``. A file of such a name is "./fast".
         threshold: Confidence threshold in [0, 1]; ``None``: the one stored with the weights.
         device: A torch device.
 
     Raises:
         ValueError: If the file is missing, damaged or of another kind, or the threshold out of range.
     """
-    name = "shipped" if path is None else str(path)
-    detector = Detector.load(shipped_weights(name) if name in SHIPPED else name, device=device)
+    path = "shipped" if path is None else path
+    file = shipped_weights(path) if isinstance(path, str) and path in SHIPPED else path
+    detector = Detector.load(file, device=device)
     if threshold is not None:
         detector.threshold = threshold
     return detector

@@ -34,7 +34,7 @@ ALLOWED = {
     "calibration": set(),
     "report": {"box", "calibration"},
     "breakdown": {"box", "report"},
-    "metrics": {"box", "calibration", "report", "threads"},
+    "metrics": {"box", "calibration", "report"},
     "viz": {"box"},
     "weights_file": {"files"},
     "scene_facts": {"calibration"},

@@ -18,20 +18,20 @@ def two_threads():
 
 
 def test_side_by_side_keeps_the_order_and_shares_torchs_threads(two_threads):
-    def work(number):
-        time.sleep(0.02 * (number == 0))
-        return number, threading.current_thread().name, torch.get_num_threads()
+    both, started_meanwhile = threading.Barrier(2), []
 
-    numbers, names, threads = zip(*side_by_side(work, range(6)), strict=True)
+    def work(number):
+        both.wait()  # two chunks are worked on at once
+        other = threading.Thread(target=lambda: started_meanwhile.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+        return number, torch.get_num_threads()
+
+    numbers, threads = zip(*side_by_side(work, range(6)), strict=True)
     assert numbers == tuple(range(6))
-    assert len(set(names)) == 2
     assert set(threads) == {1}
+    assert set(started_meanwhile) == {2}  # whoever is not one of the workers has all of torch's threads
     assert torch.get_num_threads() == 2
-    started_later = []
-    thread = threading.Thread(target=lambda: started_later.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert started_later == [2]
 
 
 def test_one_chunk_is_worked_on_where_it_is_asked_for(two_threads):
@@ -49,17 +49,18 @@ def test_reading_ahead_gives_all_in_order_and_draws_the_next_meanwhile():
     drawn = []
 
     def draw():
-        for number in range(7):
+        for number in range(10):
             drawn.append(number)
             yield number
 
-    chunks = read_ahead(draw(), 3)
-    assert next(chunks) == [0, 1, 2]
+    items = read_ahead(draw(), 3)
+    assert next(items) == 0
     deadline = time.monotonic() + 10
     while len(drawn) < 6 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert drawn == list(range(6))  # one list ahead, not more
-    assert list(chunks) == [[3, 4, 5], [6]]
+    time.sleep(0.05)
+    assert drawn == list(range(6))  # three ahead of those three, not more
+    assert list(items) == list(range(1, 10))
     assert list(read_ahead([], 3)) == []
 
 
@@ -68,7 +69,7 @@ def test_an_error_while_drawing_comes_after_what_was_drawn_before():
         yield from range(3)
         raise OSError("no more")
 
-    chunks = read_ahead(draw(), 3)
-    assert next(chunks) == [0, 1, 2]
+    items = read_ahead(draw(), 3)
+    assert [next(items) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(OSError, match="no more"):
-        next(chunks)
+        next(items)

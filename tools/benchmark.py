@@ -9,7 +9,6 @@ round; what is printed are medians over the rounds, with quartiles, and medians 
 from __future__ import annotations
 
 import argparse
-import copy
 import platform
 import sys
 import time
@@ -22,7 +21,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -118,19 +116,6 @@ def export(detector: centerdet.Detector, path: Path) -> str:
     return ""
 
 
-class InBfloat16(nn.Module):
-    """A network that multiplies in bfloat16, in whatever thread."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: torch.Tensor) -> centerdet.Prediction:
-        """As the network's."""
-        with torch.autocast("cpu", torch.bfloat16):
-            return self.network(images)
-
-
 def detectors(
     ours: dict[str, centerdet.Detector], onnx: dict[str, Finder | str], images: list[NDArray]
 ) -> dict[str, Callable[[], int] | str]:
@@ -139,18 +124,23 @@ def detectors(
     def looking(finder: Finder) -> Callable[[], int]:
         return lambda: len(finder.detect_batch(images))
 
+    def in_bfloat16(finder: Finder) -> Callable[[], int]:
+        def call() -> int:
+            with torch.autocast("cpu", torch.bfloat16):
+                return len(finder.detect_batch(images))
+
+        return call
+
     contestants: dict[str, Callable[[], int] | str] = {
         BASELINE: looking(RegressionBaseline()),
         f"{BASELINE}, channels first, whole batches": looking(RegressionBaseline(plain=True)),
     }
     fast = fast_bfloat16(torch.device("cpu"))
     for name, detector in ours.items():
-        in_bfloat16 = copy.copy(detector)
-        in_bfloat16._fused = InBfloat16(detector._fused)
         model = onnx[name]
         contestants |= {
             f"centerdet {name}, float32": looking(detector),
-            f"centerdet {name}, bfloat16": looking(in_bfloat16) if fast else "this CPU does not multiply bfloat16",
+            f"centerdet {name}, bfloat16": in_bfloat16(detector) if fast else "this CPU does not multiply bfloat16",
             f"centerdet {name}, ONNX Runtime": model if isinstance(model, str) else looking(model),
         }
     return contestants

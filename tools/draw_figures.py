@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
 from centerdet.calibration import calibration_error, reliability
-from centerdet.command import fail_cleanly
+from centerdet.command import WEIGHTS_HELP, fail_cleanly
 from centerdet.files import write_atomically
 from centerdet.metrics import collect
 from centerdet.report import RIGHT, wilson_interval
@@ -145,7 +145,7 @@ def _png(figure: Figure) -> bytes:
 def main(arguments: list[str] | None = None) -> None:
     """Draws all four."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, help="a file, or shipped ones by name: shipped (default), fast")
+    parser.add_argument("--weights", help=WEIGHTS_HELP)
     parser.add_argument("--metrics", type=Path, default=ROOT / "docs" / "run" / "metrics.jsonl")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--seed", type=int, default=1, help="of the scene that is drawn; default: %(default)s")

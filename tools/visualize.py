@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without being installed
 
 import centerdet
-from centerdet.command import fail_cleanly
+from centerdet.command import WEIGHTS_HELP, fail_cleanly
 from centerdet.data.image_files import pad_small, read_usable
 from centerdet.files import check_folder, write_atomically
 from centerdet.images import to_unit_range
@@ -44,7 +44,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--worst", type=int, help="draw only so many of the generated scenes, the worst by IoU")
     parser.add_argument("--columns", type=int, help="default: as square as it gets")
     parser.add_argument("--scale", type=int, default=2, help="enlargement of each image; default: %(default)s")
-    parser.add_argument("--weights", type=Path, help="a file, or shipped ones by name: shipped (default), fast")
+    parser.add_argument("--weights", help=WEIGHTS_HELP)
     parser.add_argument("--threshold", type=float, help="default: the one stored with the weights")
     return parser.parse_args(arguments)
 

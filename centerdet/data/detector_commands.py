@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import centerdet
-from centerdet.command import add_command, pick_device, write_json
+from centerdet.command import WEIGHTS_HELP, add_command, pick_device, write_json
 from centerdet.data.commands import add_data
 from centerdet.files import check_folder, write_atomically
 
@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 
 
 def _add_detector_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--weights", type=Path, help="a run's, an exported model (.onnx), or 'fast'; default: the shipped ones"
-    )
+    parser.add_argument("--weights", help=f"{WEIGHTS_HELP}; or an exported model (.onnx)")
     parser.add_argument("--threshold", type=float, help="in [0, 1]; default: the one stored with the weights")
     parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
 
 
 def _load(options: argparse.Namespace) -> Finder:
-    if options.weights and options.weights.suffix == ".onnx":
+    if options.weights and options.weights.endswith(".onnx"):
         from centerdet.export import OnnxDetector
 
         detector = OnnxDetector(options.weights)
