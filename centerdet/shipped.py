@@ -32,6 +32,11 @@ def load(
     """
     path = "shipped" if path is None else path
     file = shipped_weights(path) if isinstance(path, str) and path in SHIPPED else path
+    if not Path(file).exists():
+        raise ValueError(
+            f"cannot load weights {path}: there is no such file; give a file that Detector.save wrote, or name shipped "
+            f"ones: {', '.join(SHIPPED)}"
+        )
     detector = Detector.load(file, device=device)
     if threshold is not None:
         detector.threshold = threshold

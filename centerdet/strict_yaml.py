@@ -85,7 +85,8 @@ def _refuse_unknown(values: Any, kind: type, where: str) -> None:
     for key, value in values.items():
         place = f"{where}.{key}" if where else str(key)
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
+            begun = [name for name in names if name.startswith(str(key))]  # 'val' for 'validation'
+            near = begun or difflib.get_close_matches(str(key), names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}"
             raise ValueError(f"unknown key {place!r}; {hint}")
         hint = hints[key]

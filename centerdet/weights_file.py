@@ -47,6 +47,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         reason = "there is no such file" if not Path(path).exists() else f"not a whole safetensors file ({error})"
+        reason = "it is a folder" if Path(path).is_dir() else reason
         raise ValueError(f"{reason}; give a file that Detector.save wrote") from None
     format = header.get("format")
     if format not in (_FORMAT, _BEFORE_DIGESTS):

@@ -47,6 +47,7 @@ def test_lists_become_tuples_and_whole_numbers_floats():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"val": {}}, "unknown key 'val'; did you mean 'validation'"),
         ({"netwrk": {}}, "unknown key 'netwrk'; did you mean 'network'"),
         ({"network": {"width": [1]}}, "unknown key 'network.width'; did you mean 'widths'"),
         ({"training": {"zzz": 1}}, "unknown key 'training.zzz'; known are seed, steps"),

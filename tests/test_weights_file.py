@@ -108,3 +108,17 @@ def test_a_hostile_pickle_is_refused_and_not_executed(writer, tmp_path):
     if writer == "pickle":
         pickle.loads(path.read_bytes())  # it is hostile indeed
         assert executed.exists()
+
+
+def test_what_is_no_file_is_told_with_a_remedy(tmp_path):
+    with pytest.raises(ValueError, match="no such file; give .* or name shipped ones: shipped, fast"):
+        centerdet.load("fats")
+    with pytest.raises(ValueError, match="it is a folder; give a file"):
+        centerdet.load(tmp_path)
+
+
+def test_a_file_may_have_the_name_of_shipped_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    centerdet.load("shipped").save("fast")
+    count = sum(tensor.numel() for tensor in centerdet.load("./fast").network.parameters())
+    assert count > sum(tensor.numel() for tensor in centerdet.load("fast").network.parameters())
