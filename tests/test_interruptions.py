@@ -12,6 +12,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import torch
 from test_training import CONFIG, Source, assert_same_run, state_of, train
 
 from centerdet import CenterLoss
+from centerdet.files import check_folder
 from centerdet.replay import replay
 from tools import replay_batch
 
@@ -173,23 +175,34 @@ def ordinary_user():
         os.setresuid(0, 0, 0)
 
 
-def test_a_read_only_folder_is_refused(whole, tmp_path, monkeypatch):
-    (tmp_path / "run").mkdir(mode=0o555)
-    tmp_path.chmod(0o755)
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture
+def open_to_all(monkeypatch):
+    """A folder that any user may go into, as those above pytest's own are not, and work in."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "free").mkdir()
+        (folder / "free").chmod(0o777)
+        monkeypatch.chdir(folder)
+        with ordinary_user():
+            check_folder("free/checkpoint.pt")
+        yield folder
+        monkeypatch.undo()  # before the folder goes
+
+
+def test_a_read_only_folder_is_refused(whole, open_to_all):  # what a whole run imports is imported
+    (open_to_all / "run").mkdir(mode=0o555)
     with (
         ordinary_user(),
         pytest.raises(ValueError, match="there is no writable folder .*run; make it, or name another"),
     ):
         train(Path("run"))
-    assert not list((tmp_path / "run").iterdir())
+    assert not list((open_to_all / "run").iterdir())
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's own thread
-def test_a_folder_that_becomes_read_only_is_told_and_the_last_checkpoint_goes_on(whole, tmp_path, monkeypatch):
-    directory = tmp_path / "run"
-    tmp_path.chmod(0o755)
-    monkeypatch.chdir(tmp_path)
+def test_a_folder_that_becomes_read_only_is_told_and_the_last_checkpoint_goes_on(whole, open_to_all):
+    directory = open_to_all / "run"
     with ExitStack() as stack:
 
         def lock(step):
