@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from centerdet.weights_file import read_weights, write_weights
 if TYPE_CHECKING:
     from centerdet.refine import RefinedDetector
 
-CPU_PIXELS = 320_000  # in one go of the network: more of them, and their maps leave a CPU's cache
+CPU_VALUES = 16_000_000  # pixels times channels in one go of the network: with more, its maps leave a CPU's cache
 
 
 class Detector(Finder):
@@ -152,8 +153,12 @@ class Detector(Finder):
 
     def candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As ``Finder.candidates``: the heatmap's highest peaks, some cells apart."""
-        size = len(images) if self._device.type != "cpu" else max(1, CPU_PIXELS // images[0].size)
-        chunks = [images[first : first + size] for first in range(0, len(images), size)]
+        most = (
+            CPU_VALUES // (images[0].size * self.network.config.widths[0])
+            if self._device.type == "cpu"
+            else len(images)
+        )
+        chunks = np.array_split(images, math.ceil(len(images) / max(1, most)))
         parts = side_by_side(lambda chunk: self._peaks(chunk, count), chunks)
         boxes, scores = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
         return boxes, scores

@@ -218,8 +218,8 @@ def test_a_cpu_takes_few_images_at_once_with_the_same_answers(threads, monkeypat
     found = [detector(image) for image in images]
     seen = []
     detector._fused.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
-    for pixels, counts in ((200_000, [5, 5, 2]), (1, [1] * 12)):
-        monkeypatch.setattr("centerdet.detector.CPU_PIXELS", pixels)
+    for pixels, counts in ((200_000, [4, 4, 4]), (1, [1] * 12)):
+        monkeypatch.setattr("centerdet.detector.CPU_VALUES", pixels * detector.network.config.widths[0])
         seen.clear()
         for one, other in zip(detector.detect_batch(images), found, strict=True):
             assert (one is None) == (other is None)
