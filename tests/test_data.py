@@ -3,6 +3,7 @@
 import math
 import re
 import struct
+import tracemalloc
 import zlib
 
 import cv2
@@ -470,8 +471,8 @@ def test_windows_hold_the_object():
         box = RotatedBox(random.uniform(0, shape[1] - 1), random.uniform(0, shape[0] - 1), 0.4, 20, 30)
         image = np.zeros(shape, np.float32)
         image[round(box.y), round(box.x)] = 1
-        cut, there = cut_window(image, box, (96, 96), random)
-        assert cut.shape == (96, 96)
+        cut, there = cut_window(image, box, 96, random)
+        assert cut.shape == tuple(min(96, side) for side in shape)
         assert 0 <= there.x <= 95.5
         assert 0 <= there.y <= 95.5
         assert cut[round(there.y), round(there.x)] == 1
@@ -482,7 +483,7 @@ def test_windows_keep_the_centre_of_objects_that_are_larger():
     box = RotatedBox(200.3, 150.7, 0.4, 150, 260)
     places = set()
     for _ in range(300):
-        _, there = cut_window(np.zeros((400, 400), np.float32), box, (96, 96), random)
+        _, there = cut_window(np.zeros((400, 400), np.float32), box, 96, random)
         assert 0 <= there.x <= 95
         assert 0 <= there.y <= 95
         places.add(round(there.x))
@@ -519,6 +520,16 @@ def test_windows_are_no_larger_than_the_images():
     mixed = Batches(lambda random: (np.ones(next(sizes)), None), seed=0, steps=1, batch_size=2, window=96)[0]
     assert mixed.images.shape == (2, 1, 90, 96)
     assert mixed.images.sum(dim=(1, 2, 3)).tolist() == [70 * 96, 90 * 80]
+
+
+def test_a_batch_holds_one_whole_image_at_a_time():
+    series = Batches(lambda random: (np.zeros((1000, 1000), np.uint8), None), seed=0, steps=1, window=64)
+    tracemalloc.start()
+    try:
+        series[0]
+        assert tracemalloc.get_traced_memory()[1] < 6 * 4e6  # bytes; 16 images of 4e6 bytes are in the batch
+    finally:
+        tracemalloc.stop()
 
 
 def test_batches_need_scenes():
