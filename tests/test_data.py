@@ -380,7 +380,23 @@ def test_a_table_of_other_names_is_one_fault(tmp_path):
     table = tmp_path / "train" / "labels.csv"
     table.write_text(table.read_text().replace("00", "images/00"))
     (fault,) = check_dataset(path)[0]
-    assert "names start from that folder, as '000.png', got 'images/000.png'" in fault
+    assert "names start from the folder of a split's images, as '000.png', got 'images/000.png'" in fault
+    path.write_text(path.read_text() + "held_out: {validation: 0.3, test: 0.3}\n")
+    assert len([fault for fault in check_dataset(path)[0] if "names no image" in fault]) == 1
+
+
+@pytest.mark.parametrize("format", ["csv", "yolo"])
+def test_a_label_for_images_of_two_splits_is_a_fault(tmp_path, format):
+    path = write_dataset(tmp_path, format)
+    write_images(tmp_path / "test" / "images", [RotatedBox(70, 50, 1, 20, 30)])
+    labels = "labels.csv" if format == "csv" else "labels"
+    path.write_text(path.read_text() + f"test: {{images: test/images, labels: ./train/{labels}}}\n")
+    (fault,) = check_dataset(path)[0]
+    images = [tmp_path / split / "images" / "000.png" for split in ("train", "test")]
+    assert f"has one label for {images[0]} and {images[1]}" in fault
+    (tmp_path / "test" / "images").rename(tmp_path / "away")
+    with pytest.raises(ValueError, match="there is no folder .*test/images"):
+        load_dataset(path, "train")
 
 
 def test_names_of_classes_are_no_label(tmp_path):
