@@ -3,6 +3,7 @@
 import math
 import re
 import struct
+import tracemalloc
 import zlib
 
 import cv2
@@ -379,7 +380,23 @@ def test_a_table_of_other_names_is_one_fault(tmp_path):
     table = tmp_path / "train" / "labels.csv"
     table.write_text(table.read_text().replace("00", "images/00"))
     (fault,) = check_dataset(path)[0]
-    assert "names start from that folder, as '000.png', got 'images/000.png'" in fault
+    assert "names start from the folder of a split's images, as '000.png', got 'images/000.png'" in fault
+    path.write_text(path.read_text() + "held_out: {validation: 0.3, test: 0.3}\n")
+    assert len([fault for fault in check_dataset(path)[0] if "names no image" in fault]) == 1
+
+
+@pytest.mark.parametrize("format", ["csv", "yolo"])
+def test_a_label_for_images_of_two_splits_is_a_fault(tmp_path, format):
+    path = write_dataset(tmp_path, format)
+    write_images(tmp_path / "test" / "images", [RotatedBox(70, 50, 1, 20, 30)])
+    labels = "labels.csv" if format == "csv" else "labels"
+    path.write_text(path.read_text() + f"test: {{images: test/images, labels: ./train/{labels}}}\n")
+    (fault,) = check_dataset(path)[0]
+    images = [tmp_path / split / "images" / "000.png" for split in ("train", "test")]
+    assert f"has one label for {images[0]} and {images[1]}" in fault
+    (tmp_path / "test" / "images").rename(tmp_path / "away")
+    with pytest.raises(ValueError, match="there is no folder .*test/images"):
+        load_dataset(path, "train")
 
 
 def test_names_of_classes_are_no_label(tmp_path):
@@ -470,8 +487,8 @@ def test_windows_hold_the_object():
         box = RotatedBox(random.uniform(0, shape[1] - 1), random.uniform(0, shape[0] - 1), 0.4, 20, 30)
         image = np.zeros(shape, np.float32)
         image[round(box.y), round(box.x)] = 1
-        cut, there = cut_window(image, box, (96, 96), random)
-        assert cut.shape == (96, 96)
+        cut, there = cut_window(image, box, 96, random)
+        assert cut.shape == tuple(min(96, side) for side in shape)
         assert 0 <= there.x <= 95.5
         assert 0 <= there.y <= 95.5
         assert cut[round(there.y), round(there.x)] == 1
@@ -482,7 +499,7 @@ def test_windows_keep_the_centre_of_objects_that_are_larger():
     box = RotatedBox(200.3, 150.7, 0.4, 150, 260)
     places = set()
     for _ in range(300):
-        _, there = cut_window(np.zeros((400, 400), np.float32), box, (96, 96), random)
+        _, there = cut_window(np.zeros((400, 400), np.float32), box, 96, random)
         assert 0 <= there.x <= 95
         assert 0 <= there.y <= 95
         places.add(round(there.x))
@@ -519,6 +536,16 @@ def test_windows_are_no_larger_than_the_images():
     mixed = Batches(lambda random: (np.ones(next(sizes)), None), seed=0, steps=1, batch_size=2, window=96)[0]
     assert mixed.images.shape == (2, 1, 90, 96)
     assert mixed.images.sum(dim=(1, 2, 3)).tolist() == [70 * 96, 90 * 80]
+
+
+def test_a_batch_holds_one_whole_image_at_a_time():
+    series = Batches(lambda random: (np.zeros((1000, 1000), np.uint8), None), seed=0, steps=1, window=64)
+    tracemalloc.start()
+    try:
+        series[0]
+        assert tracemalloc.get_traced_memory()[1] < 6 * 4e6  # bytes; 16 images of 4e6 bytes are in the batch
+    finally:
+        tracemalloc.stop()
 
 
 def test_batches_need_scenes():

@@ -183,6 +183,14 @@ def test_rows_that_contradict_each_other_are_told_with_file_and_line(tmp_path):
     assert "a has another row" in faults[0]
 
 
+def test_blank_rows_contradict_neither_each_other_nor_a_faulty_row(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("image,x,y,yaw,width,height\na,,,,,\na,,,,,\nb,1,2,x,4,5\nb,,,,,\n")
+    labels, (fault,) = read_csv(path)
+    assert labels == {"a": [], "b": None}
+    assert "line 4: 'x' is not a number" in fault
+
+
 def test_further_columns_are_passed_over(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("id,image,x,y,width,height,yaw,class\n7,a.png,50,40,20,30,0.5,ship\n8,b.png,,,,,,\n")
@@ -200,4 +208,4 @@ def test_yaws_in_degrees_are_told(tmp_path):
     path.write_text("image,x,y,yaw,width,height\na.png,50,40,-6.28,20,30\nb.png,50,40,30,20,30\n")
     labels, (fault,) = read_csv(path)
     assert labels["a.png"][0].box.yaw == -6.28
-    assert "line 3: yaw 30 is more than a full turn" in fault
+    assert "line 3: yaw 30 is more than a full turn; give radians (degrees * pi / 180), or wrap it" in fault

@@ -75,19 +75,21 @@ class Batches:
         if not 0 <= step < self.steps:
             raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}")
         random = np.random.Generator(np.random.SFC64((self.seed, step)))
-        scenes = [self._prepare(self._draw(random), random) for _ in range(self.batch_size)]
-        height, width = (min(self.window, max(image.shape[axis] for image, _ in scenes)) for axis in (0, 1))
-        images, boxes = zip(*(cut_window(*scene, (height, width), random) for scene in scenes), strict=True)
+        images, boxes = zip(*(self._cut(self._draw(random), random) for _ in range(self.batch_size)), strict=True)
+        shape = np.max([image.shape for image in images], axis=0)
+        padded = [np.pad(image, [(0, side) for side in shape - image.shape]) for image in images]
         return Batch(
-            images=torch.from_numpy(np.stack(images))[:, None],
+            images=torch.from_numpy(np.stack(padded))[:, None],
             boxes=torch.from_numpy(np.stack([np.zeros(5) if box is None else box.to_array() for box in boxes])).float(),
             present=torch.tensor([box is not None for box in boxes]),
         )
 
-    def _prepare(self, scene: Scene, random: np.random.Generator) -> tuple[NDArray[np.float32], RotatedBox | None]:
+    def _cut(self, scene: Scene, random: np.random.Generator) -> tuple[NDArray[np.float32], RotatedBox | None]:
         picture, box = _check_scene(scene)
         image = to_unit_range(picture, self.intensity)
-        return (image, box) if self.augmentation is None else self.augmentation(image, box, random)
+        if self.augmentation is not None:
+            image, box = self.augmentation(image, box, random)
+        return cut_window(image, box, self.window, random)
 
     def _draw(self, random: np.random.Generator) -> Scene:
         if isinstance(self.scenes, Sequence):
@@ -115,14 +117,13 @@ def _check_scene(scene: Any) -> Scene:
 
 
 def cut_window(
-    image: NDArray[np.float32], box: RotatedBox | None, shape: tuple[int, int], random: np.random.Generator
+    image: NDArray[np.float32], box: RotatedBox | None, window: int, random: np.random.Generator
 ) -> tuple[NDArray[np.float32], RotatedBox | None]:
-    """A window of this shape of an image ``(H, W)``, padded if it is small, at random among those that hold the object.
+    """A window of an image ``(H, W)``, no larger than that, at random among those that hold the object.
 
     As far as the object lies in the image and fits into the window; its centre is always inside, if the image has it.
     """
-    height, width = shape
-    image = np.pad(image, [(0, max(0, wanted - side)) for wanted, side in zip(shape, image.shape, strict=True)])
+    height, width = (min(window, side) for side in image.shape)
     last = np.array([width, height]) - 1  # x and y in a window
     high = np.array(image.shape[::-1]) - 1 - last  # of the window's corner
     low = np.zeros_like(high)
@@ -132,5 +133,5 @@ def cut_window(
         center = np.stack([np.ceil(points[4]) - last, np.floor(points[4])])  # what a larger object must keep
         low, high = np.sort(ends, axis=0).clip(*center).clip(0, high).astype(int)
     left, top = random.integers(low, high + 1).tolist()
-    cut = image[top : top + height, left : left + width]
+    cut = image[top : top + height, left : left + width].copy()  # a view would keep the whole image
     return cut, box and RotatedBox(box.x - left, box.y - top, box.yaw, box.width, box.height)

@@ -65,7 +65,8 @@ def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label]
             continue
         try:
             image, values = _csv_row(header, row)
-            if image in labels and (not values or labels[image] == []):
+            before = labels.get(image)  # None, too, if a row of it has a fault: there is no telling then
+            if before is not None and bool(before) != bool(values):
                 raise ValueError(f"{image} has another row, and one of them says that it has no object; remove one")
             found = labels.setdefault(image, [])
             if values and found is not None:
@@ -91,7 +92,9 @@ def _csv_row(header: list[str], row: list[str]) -> tuple[str, dict[str, float]]:
         raise ValueError(f"{missing} missing; fill all five numbers, or none for 'no object'")
     values = {name: _number(cell) for name, cell in cells.items() if cell}
     if values and abs(values["yaw"]) > 2 * math.pi + 0.01:
-        raise ValueError(f"yaw {values['yaw']:g} is more than a full turn, and must be in radians: degrees * pi / 180")
+        raise ValueError(
+            f"yaw {values['yaw']:g} is more than a full turn; give radians (degrees * pi / 180), or wrap it"
+        )
     return image, values
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +55,7 @@ def read_split(config: DataConfig, split: str, root: Path) -> tuple[list[Item], 
     """The files of a split with their objects, and all the faults of its labels; images with faults are left out.
 
     Raises:
-        ValueError: If the split has no folder of images or no labels at all.
+        ValueError: If the split, or one that shares its labels, has no folder of images, or there are no labels at all.
     """
     sizes: dict[Path, tuple[int, int] | None] = {}  # None: there is no telling
     faults = []
@@ -68,7 +67,9 @@ def read_split(config: DataConfig, split: str, root: Path) -> tuple[list[Item], 
             faults.append(str(error))
     where = config.sources()[split]
     read = _match if config.format == "csv" else _read_texts
-    found, wrong = read(root / where.images, sizes, root / where.labels, config, _names(config, where.labels, root))
+    known, doubles = _names(config, root / where.labels, root)
+    found, wrong = read(root / where.images, sizes, root / where.labels, config, known)
+    wrong += doubles
     items = []
     for path, objects in found.items():
         size = sizes[path]
@@ -100,15 +101,27 @@ def _choose(objects: list[Label], path: Path, size: tuple[int, int], config: Dat
     return label.box
 
 
-def _names(config: DataConfig, labels: str, root: Path) -> set[str]:
-    """The images that these labels may name: those of all splits that have them, below the splits' folders."""
-    names = set()
-    for where in config.sources().values():
-        if where.labels == labels:
-            folder = root / where.images
-            with contextlib.suppress(ValueError):  # told where that split is read
-                names |= {path.relative_to(folder).as_posix() for path in find_images(folder)}
-    return names
+def _names(config: DataConfig, labels: Path, root: Path) -> tuple[set[str], list[str]]:
+    """The images that these labels may name, below the folders of all splits that have them; and faults.
+
+    It is a fault if a row, or a text file, is for images in two folders: a table goes by the whole name, a text file by
+    the name without its suffix.
+    """
+    names: set[str] = set()
+    first: dict[str, Path] = {}
+    faults = []
+    for folder in dict.fromkeys(
+        root / where.images for where in config.sources().values() if root / where.labels == labels
+    ):
+        for path in find_images(folder):
+            name = path.relative_to(folder)
+            names.add(name.as_posix())
+            other = first.setdefault(str(name if config.format == "csv" else name.with_suffix("")), path)
+            if not other.is_relative_to(folder):
+                faults.append(
+                    f"{labels} has one label for {other} and {path}; rename one, or give each split its labels"
+                )
+    return names, faults
 
 
 def _match(
@@ -119,7 +132,7 @@ def _match(
     names = {path.relative_to(folder).as_posix(): path for path in sizes}
     if by_name and not known & set(by_name):
         raise ValueError(
-            f"{labels} names no image of {folder}: names start from that folder, as {next(iter(names))!r}, "
+            f"{labels} names no image: names start from the folder of a split's images, as {min(known)!r}, "
             f"got {next(iter(by_name))!r}"
         )
     faults += [f"{labels}: {name} is named there, but it is not in {folder}" for name in by_name if name not in known]
