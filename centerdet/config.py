@@ -63,25 +63,10 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImagesNetworkConfig(NetworkConfig):
-    """As its base, for images whose background is not known."""
-
-    noise_level: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagesTrainingConfig(TrainingConfig):
-    """As its base, for runs on images of one's own."""
-
-    steps: int = 6000
-    learning_rate: float = 4e-3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesConfig:
     """How to train on images of one's own; what the data set is, its own file says.
 
-    The defaults are the values of ``configs/images.yaml``; an augmentation that is given is the whole augmentation.
+    The defaults are the values of ``configs/images.yaml``.
 
     Attributes:
         network: As in ``Config``, for a start from scratch; ``noise_level`` is unknown unless it is given.
@@ -94,10 +79,10 @@ class ImagesConfig:
         augmentation: What may happen to the images before.
     """
 
-    network: ImagesNetworkConfig = field(default_factory=ImagesNetworkConfig)
+    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(noise_level=None))
     size_unit: float | None = None
     loss: LossConfig = field(default_factory=LossConfig)
-    training: ImagesTrainingConfig = field(default_factory=ImagesTrainingConfig)
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(steps=6000, learning_rate=4e-3))
     batch_size: int = 16
     window: int | None = None
     augmentation: AugmentationConfig = field(
@@ -117,5 +102,10 @@ def read_config(path: str | Path) -> Config:
 
 
 def read_images_config(path: str | Path) -> ImagesConfig:
-    """Reads a config file for images of one's own, strictly; errors as in ``strict_yaml.read_yaml``."""
-    return read_yaml(path, ImagesConfig)
+    """Reads a config file for images of one's own, strictly; errors as in ``strict_yaml.read_yaml``.
+
+    What a section leaves out is as in ``ImagesConfig()``; but a section ``augmentation`` holds all that happens.
+    """
+    defaults = TypeAdapter(ImagesConfig).dump_python(ImagesConfig(), mode="json")
+    del defaults["augmentation"]
+    return read_yaml(path, ImagesConfig, defaults)

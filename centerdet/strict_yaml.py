@@ -15,12 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 Section = TypeVar("Section")
 
 
-def read_yaml(path: str | Path, kind: type[Section]) -> Section:
+def read_yaml(path: str | Path, kind: type[Section], defaults: Mapping[str, Any] | None = None) -> Section:
     """Reads a file; sections and keys that are left out have their defaults.
 
     Args:
         path: The file.
         kind: A dataclass; its fields are the file's keys, fields that are dataclasses are sections.
+        defaults: What sections leave out, if not the defaults of their own types.
 
     Raises:
         ValueError: If it cannot be read, is not YAML, or a key or value is not allowed; the message names it.
@@ -30,18 +31,21 @@ def read_yaml(path: str | Path, kind: type[Section]) -> Section:
     except Exception as error:  # PyYAML fails in any way, as with KeyError at "!!bool maybe"
         raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     try:
-        return parse(kind, {} if values is None else values)
+        return parse(kind, {} if values is None else values, defaults)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def parse(kind: type[Section], values: Any) -> Section:
-    """Turns what a file holds into a dataclass, strictly.
+def parse(kind: type[Section], values: Any, defaults: Mapping[str, Any] | None = None) -> Section:
+    """Turns what a file holds into a dataclass, strictly; ``defaults`` as in ``read_yaml``.
 
     Raises:
         ValueError: If a key or value is not allowed.
     """
     _refuse_unknown(values, kind, "")
+    for name, section in (defaults or {}).items():
+        if isinstance(section, Mapping) and name in values:
+            values = {**values, name: {**section, **values[name]}}
     try:
         text = json.dumps(values, allow_nan=False)
     except (TypeError, ValueError) as error:

@@ -5,6 +5,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from centerdet.config import Config, ImagesConfig, read_config, read_images_config
+from centerdet.network import NetworkConfig
+from centerdet.run import TrainingConfig
 from centerdet.scene_batches import Phase
 from centerdet.strict_yaml import parse
 
@@ -105,5 +107,6 @@ def test_a_part_of_a_section_leaves_the_rest_as_it_is_for_own_images(tmp_path):
     path.write_text("network: {widths: [8], blocks: [1]}\ntraining: {warmup_steps: 1}\naugmentation: {flips: true}\n")
     config = read_images_config(path)
     assert config.network.noise_level is None
+    assert (type(config.network), type(config.training)) == (NetworkConfig, TrainingConfig)
     assert (config.training.steps, config.training.learning_rate) == (6000, 0.004)
     assert (config.augmentation.flips, config.augmentation.rotation) == (True, 0)
