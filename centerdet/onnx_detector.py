@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,7 @@ class OnnxDetector(Finder):
         threads: CPU threads; ``None``: one for each core.
 
     Raises:
-        ValueError: If the file is missing, damaged, or not a centerdet model of this version.
+        ValueError: If the file is missing, damaged, or not a centerdet model of this version, or threads < 1.
         ImportError: If onnxruntime is not installed.
     """
 
@@ -40,12 +42,17 @@ class OnnxDetector(Finder):
             import onnxruntime
         except ImportError:
             raise ImportError("running a model needs onnxruntime: pip install 'centerdet[export]'") from None
+        self._threads = (os.cpu_count() or 1) if threads is None else threads
+        if self._threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
         # Without this, asking for one output computes them all.
         self._options = onnxruntime.RunOptions()
         self._options.only_execute_path_to_fetches = True
         try:
-            self._session = _open(path, threads)
-            facts = _read_facts(self._session)
+            content = Path(path).read_bytes()  # its OSError is clearer than onnxruntime's own
+            self._whole = _open(content, self._threads)  # for few images: every operation on all threads
+            self._single = self._whole if self._threads == 1 else _open(content, 1)  # for many: a part for each thread
+            facts = _read_facts(self._whole)
             self.image_size = tuple(facts["image_size"])
             super().__init__(
                 threshold=facts["threshold"],
@@ -71,7 +78,14 @@ class OnnxDetector(Finder):
         return boxes, scores
 
     def _run(self, outputs: list[str], images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        return self._session.run(outputs, {"images": images[:, None]}, self._options)
+        def run_on(session: onnxruntime.InferenceSession, part: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+            return session.run(outputs, {"images": part[:, None]}, self._options)
+
+        if self._threads == 1 or len(images) < self._threads:
+            return run_on(self._whole, images)
+        with ThreadPoolExecutor(self._threads) as pool:
+            parts = list(pool.map(lambda part: run_on(self._single, part), np.array_split(images, self._threads)))
+        return [np.concatenate(answers) for answers in zip(*parts, strict=True)]
 
     def _prepare(self, image: ArrayLike) -> NDArray[np.float32]:
         array = super()._prepare(image)
@@ -84,13 +98,12 @@ class OnnxDetector(Finder):
         return array
 
 
-def _open(path: str | Path, threads: int | None) -> onnxruntime.InferenceSession:
+def _open(content: bytes, threads: int) -> onnxruntime.InferenceSession:
     import onnxruntime
 
-    content = Path(path).read_bytes()  # its OSError is clearer than onnxruntime's own
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors alone
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no other base class

@@ -60,6 +60,20 @@ def test_it_finds_what_the_detector_finds(detector, model, count):
     assert_same_boxes([model(images[0])], found[:1])
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_change_nothing_but_the_time(exported, model, threads):
+    images = scenes(8)
+    found = OnnxDetector(exported[1], threads=threads).detect_batch(images)
+    assert_same_boxes(found, model.detect_batch(images, batch_size=1))
+    assert len({answer.score for answer in found}) == len(images)  # so that their order is seen
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_threads_that_are_none_are_refused(exported, threads):
+    with pytest.raises(ValueError, match=f"threads must be at least 1, got {threads}"):
+        OnnxDetector(exported[1], threads=threads)
+
+
 def test_headings_are_right_in_every_quadrant(detector, model):
     image = torch.from_numpy(scenes(1)[0])
     images = [transform(image, element).numpy() for element in range(8)]
