@@ -1,7 +1,7 @@
 """The network: a small U-Net with additive skips (an hourglass), from an image to a ``Prediction``.
 
-image ``(B, 1, H, W)`` -> evidence channels -> pixel-unshuffle by the stride -> residual blocks, halved twice and
-brought back up -> 1x1 heads at 1/stride of the image. Every size works: padding happens inside. All layers are those
+image ``(B, 1, H, W)`` -> evidence channels -> a strided convolution -> residual blocks, halved twice and brought back
+up -> 1x1 heads at 1/stride of the image. Every size works: padding happens inside. All layers are those
 of ``symmetry``: the maps of a flipped or quarter-turned image are the flipped or turned maps, exactly where no side
 needs padding on one side alone (multiples of 2 x stride), nearly elsewhere.
 
@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad, pixel_unshuffle
+from torch.nn.functional import interpolate, pad
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from centerdet.maps import Prediction
@@ -101,7 +101,7 @@ class CenterNet(nn.Module):
         left, right, columns = self._padding(images.shape[-1])
         # Padding comes after the evidence: 0 there means "nothing is known", as in a convolution's own padding.
         evidence = pad(self.evidence(images), (left, right, top, bottom))
-        features = self.stem(pixel_unshuffle(evidence, self.config.stride))  # (B, C, H / stride, W / stride)
+        features = self.stem(evidence)  # (B, C, H / stride, W / stride)
         skips = []
         for blocks, down in zip(self.encode, self.down, strict=False):
             skips.append(blocks(features))

@@ -17,7 +17,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, conv2d, pixel_unshuffle
+from torch.nn.functional import batch_norm, conv2d
 
 from centerdet import processes
 
@@ -90,17 +90,16 @@ class LiftingConv(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs // ORDER, inputs, side, side) * scale)
 
     def kernel(self) -> Tensor:
-        """``(outputs, inputs * stride^2, 3, 3)``, for an image that is pixel-unshuffled by the stride."""
-        views = torch.stack([transform(self.weight, element) for element in range(ORDER)], dim=1)
-        return pixel_unshuffle(views.flatten(0, 1), self.stride)
+        """``(outputs, inputs, 3 stride, 3 stride)``."""
+        return torch.stack([transform(self.weight, element) for element in range(ORDER)], dim=1).flatten(0, 1)
 
-    def forward(self, cells: Tensor) -> Tensor:
-        """Pixel-unshuffled image ``(B, inputs * stride^2, h, w)`` -> ``(B, outputs, h, w)``."""
-        return conv2d(cells, _channels_last(self.kernel()), padding=1)
+    def forward(self, image: Tensor) -> Tensor:
+        """``(B, inputs, H, W)``, multiples of the stride -> ``(B, outputs, H / stride, W / stride)``."""
+        return conv2d(image, _channels_last(self.kernel()), stride=self.stride, padding=self.stride)
 
     def plain(self) -> nn.Conv2d:
         """The same as an ordinary convolution, for inference."""
-        return _plain(self.kernel(), None, padding=1)
+        return _plain(self.kernel(), None, stride=self.stride, padding=self.stride)
 
 
 class GroupConv(nn.Module):

@@ -53,7 +53,7 @@ def describe(network: CenterNet, *, side: int = 200) -> str:
     return "\n".join(
         [
             f"CenterNet, one {side}x{side} image (channels x rows x columns)",
-            f"input 1x{side}x{side} -> evidence {channels}x{side}x{side} -> pixel-unshuffle by {config.stride}",
+            f"input 1x{side}x{side} -> evidence {channels}x{side}x{side}",
             "",
             *lines,
             "",
