@@ -31,7 +31,7 @@ class NetworkConfig:
     Attributes:
         stride: Pixels per output cell, a power of two.
         widths: Channels at each level, multiples of 8, finest first; every further level halves the resolution.
-        blocks: Residual blocks at each level on the way down.
+        blocks: Residual blocks at each level on the way down; there is one at each on the way up.
         noise_level: What the background never exceeds. With it the network sees each pixel's evidence (see
             ``CenterNet.evidence``); ``None``: unknown, it sees the pixels alone.
         prior: What the heatmap of an untrained network is everywhere.
@@ -48,8 +48,8 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.stride not in (1, 2, 4, 8):
             raise ValueError(f"stride must be 1, 2, 4 or 8, got {self.stride}")
-        if not self.widths or len(self.widths) != len(self.blocks) or min(*self.widths, *self.blocks) < 1:
-            raise ValueError(f"widths and blocks need one number of at least 1 per level, got {self}")
+        if not self.widths or len(self.widths) != len(self.blocks) or min(self.widths) < 1 or min(self.blocks) < 0:
+            raise ValueError(f"widths and blocks need a number per level, of at least 1 and 0 each, got {self}")
         if any(width % ORDER for width in self.widths):
             raise ValueError(f"widths must be multiples of {ORDER}, one channel per flip and turn, got {self.widths}")
         if not 0 < self.prior < 1:
@@ -141,7 +141,7 @@ def fuse(network: CenterNet) -> CenterNet:
     fused = copy.deepcopy(network).eval()
     for name, layer in list(fused.named_modules()):
         parent = fused.get_submodule(name.rpartition(".")[0])
-        if isinstance(layer, nn.Sequential) and isinstance(layer[0], GroupConv | LiftingConv):
+        if isinstance(layer, nn.Sequential) and isinstance(next(iter(layer), None), GroupConv | LiftingConv):
             layer[0], layer[1] = fuse_conv_bn_eval(layer[0].plain().eval(), layer[1].plain()), nn.Identity()
         elif isinstance(layer, GroupConv | Readout) and not isinstance(parent, nn.Sequential):
             parent.register_module(name.rpartition(".")[2], layer.plain())

@@ -23,6 +23,15 @@ def lively(network):
     return network.eval()
 
 
+def test_a_level_may_have_no_blocks_on_the_way_down():
+    network = CenterNet(NetworkConfig(widths=(8, 16, 16), blocks=(0, 1, 0))).eval()
+    images = torch.rand(2, 1, 64, 80)
+    prediction, fused = network(images), fuse(network)(images)
+    assert prediction.center.shape == (2, 1, 16, 20)
+    for wanted, found in zip(prediction, fused, strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (200, 200), (65, 131), (97, 64)])
 @pytest.mark.parametrize("stride", [1, 2, 4])
 def test_every_image_size_has_a_map_of_its_own(height, width, stride):
@@ -136,6 +145,7 @@ def test_without_a_noise_level_the_network_sees_the_pixels():
         {"widths": ()},
         {"widths": (8, 8), "blocks": (1,)},
         {"widths": (0, 8), "blocks": (1, 1)},
+        {"widths": (8, 8), "blocks": (1, -1)},
         {"widths": (8, 12), "blocks": (1, 1)},
         {"prior": 0.0},
         {"prior": 1.0},
