@@ -19,7 +19,6 @@ from centerdet.command import fail_cleanly, parse_measurement, pick_device, writ
 from centerdet.files import check_folder, write_atomically
 from centerdet.metrics import collect_all
 from centerdet.report import summarise
-from centerdet.report_page import render_page
 from centerdet.scenes import draw_official
 from centerdet.threads import read_ahead
 
@@ -49,6 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     outcomes = everything.above(detector.threshold)
     report = summarise(outcomes)
     if options.report:
+        from centerdet.report_page import render_page  # here, since it needs matplotlib, which takes its time
+
         title = f"{options.samples} default scenes, seed {options.seed}"
         page = render_page(detector, everything, _draw(options, []), title=title, lines=lines)
         write_atomically(options.report, page.encode())

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor
 
@@ -53,6 +52,8 @@ def fit_calibration(peaks: ArrayLike, right: ArrayLike) -> Calibration:
     Raises:
         ValueError: If there are not both right and wrong detections to learn from.
     """
+    from scipy.optimize import minimize  # here, since importing it takes longer than loading a detector
+
     values, hits = torch.as_tensor(np.asarray(peaks, dtype=np.float64)), np.asarray(right, dtype=bool)
     if values.shape != hits.shape or hits.all() or not hits.any():
         raise ValueError(
