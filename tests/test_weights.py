@@ -34,13 +34,13 @@ def test_the_shipped_weights_have_less_than_a_million_parameters(detector):
 
 def test_the_fast_weights_score_well_too():
     fast = centerdet.load("fast")
-    assert sum(parameter.numel() for parameter in fast.network.parameters()) < 25_000
+    assert sum(parameter.numel() for parameter in fast.network.parameters()) < 30_000
     report = centerdet.evaluate(fast, centerdet.official_scenes(42, 600))
-    assert report.ap > 0.87
+    assert report.ap > 0.88
     assert report.heading > 0.94
 
 
-@pytest.mark.parametrize(("name", "config", "ap"), [("shipped", "default", 0.93), ("fast", "fast", 0.88)])
+@pytest.mark.parametrize(("name", "config", "ap"), [("shipped", "default", 0.93), ("fast", "fast", 0.9)])
 def test_threshold_settings_and_reports_are_stored_with_the_weights(name, config, ap):
     detector = centerdet.load(name)
     assert 0 < detector.threshold < 1
