@@ -31,7 +31,7 @@ class NetworkConfig:
     Attributes:
         stride: Pixels per output cell, a power of two.
         widths: Channels at each level, multiples of 8, finest first; every further level halves the resolution.
-        blocks: Residual blocks at each level on the way down; there is one at each on the way up.
+        blocks: Residual blocks at each level on the way down. On the way up each level has one.
         noise_level: What the background never exceeds. With it the network sees each pixel's evidence (see
             ``CenterNet.evidence``); ``None``: unknown, it sees the pixels alone.
         prior: What the heatmap of an untrained network is everywhere.
