@@ -14,13 +14,13 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 import centerdet
-from centerdet.breakdown import breakdown
-from centerdet.command import fail_cleanly, parse_measurement, pick_device, write_json
+from centerdet.cli.common import fail_cleanly, parse_measurement, pick_device, write_json
+from centerdet.evaluation.error_analysis import error_analysis
+from centerdet.evaluation.metrics import predict_all_unthresholded
+from centerdet.evaluation.report import summarise
 from centerdet.files import check_folder, write_atomically
-from centerdet.metrics import collect_all
-from centerdet.report import summarise
-from centerdet.scenes import draw_official
-from centerdet.threads import read_ahead
+from centerdet.parallel import prefetch
+from centerdet.synthetic.scenes import draw_benchmark
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -44,11 +44,15 @@ def main(arguments: list[str] | None = None) -> None:
     if options.refine:
         detector = detector.refined()
         detector.threshold = detector.threshold if options.threshold is None else options.threshold
-    everything = collect_all(detector, read_ahead(_draw(options, lines), 64), count=options.samples, progress=True)
-    outcomes = everything.above(detector.threshold)
-    report = summarise(outcomes)
+    everything = predict_all_unthresholded(
+        detector, prefetch(_draw(options, lines), 64), count=options.samples, progress=True
+    )
+    results = everything.above(detector.threshold)
+    report = summarise(results)
     if options.report:
-        from centerdet.report_page import render_page  # here, since it needs matplotlib, which takes its time
+        from centerdet.evaluation.html_report import (
+            render_page,  # here, since it needs matplotlib, which takes its time
+        )
 
         title = f"{options.samples} default scenes, seed {options.seed}"
         page = render_page(detector, everything, _draw(options, []), title=title, lines=lines)
@@ -56,13 +60,13 @@ def main(arguments: list[str] | None = None) -> None:
     if options.json:
         write_json(options.json, {"seed": options.seed, "threshold": detector.threshold, **report.to_dict()})
     print(report)
-    if options.breakdown:
-        print(f"\n{breakdown(outcomes, lines)}")
+    if options.error_analysis:
+        print(f"\n{error_analysis(results, lines)}")
 
 
 def _draw(options: argparse.Namespace, lines: list[NDArray]) -> Iterator[tuple[NDArray, centerdet.RotatedBox | None]]:
     """Images and boxes; where the lines ran is noted on the way."""
-    for scene in draw_official(options.seed, options.samples):
+    for scene in draw_benchmark(options.seed, options.samples):
         lines.append(scene.lines)
         yield scene.image, scene.box
 

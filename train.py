@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 import centerdet
-from centerdet import processes
-from centerdet.command import fail_cleanly, pick_device, set_threads
-from centerdet.config import Config, read_config
-from centerdet.scene_batches import SceneBatches
+from centerdet import distributed
+from centerdet.cli.common import fail_cleanly, pick_device, set_threads
+from centerdet.synthetic.batches import SyntheticBatches
+from centerdet.training.config import Config, read_config
 
 DEFAULT = Path(__file__).parent / "configs" / "default.yaml"
 
@@ -41,8 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     directory = options.out or Path("runs") / options.config.stem
     device = pick_device(options.device)
     set_threads(options.threads)
-    with processes.joined(device) as device:
-        first = processes.is_first()
+    with distributed.init_distributed(device) as device:
+        first = distributed.is_main_process()
         train(config, directory, device, resume=options.resume)
     if first:
         calibrate(config, directory, device)
@@ -52,15 +52,15 @@ def train(config: Config, directory: Path, device: torch.device, *, resume: bool
     """Makes all that a config describes, and trains."""
     torch.manual_seed(config.training.seed)
     network = centerdet.CenterNet(config.network)
-    if processes.is_first():
+    if distributed.is_main_process():
         size = f"{sum(p.numel() for p in network.parameters()):,} parameters"
-        print(f"{size}; training on {device}, processes: {processes.count()}; run in {directory}")
-    scenes = centerdet.Scenes(config.validation.seed, config=config.scenes)
+        print(f"{size}; training on {device}, processes: {distributed.world_size()}; run in {directory}")
+    scenes = centerdet.SyntheticScenes(config.validation.seed, config=config.scenes)
     centerdet.fit(
         network,
         centerdet.Codec(stride=config.network.stride, config=config.codec),
         centerdet.CenterLoss(config.loss),
-        SceneBatches(
+        SyntheticBatches(
             config.training.seed,
             steps=config.training.steps,
             scenes=config.scenes,
@@ -81,7 +81,7 @@ def calibrate(config: Config, directory: Path, device: torch.device) -> None:
     best = directory / "best.safetensors"
     detector = centerdet.load(best, device=device)
     report = centerdet.calibrate(detector, _unseen(config), count=config.validation.calibration_scenes, progress=True)
-    detector.report["calibration"] = report.to_dict()
+    detector.metadata["calibration"] = report.to_dict()
     detector.save(best)
     print(f"{best}, calibrated on {report.samples} further validation scenes:\n{report}")
     if config.scenes.noise_level < 1:  # else any pixel may be background, and there is nothing to refine by
@@ -90,19 +90,19 @@ def calibrate(config: Config, directory: Path, device: torch.device) -> None:
         print(f"the same, refined:\n{report}")
 
 
-def calibrate_refinement(config: Config, detector: centerdet.Detector) -> centerdet.Report:
+def calibrate_refinement(config: Config, detector: centerdet.Detector) -> centerdet.EvaluationReport:
     """Makes a detector refine by the laws of its config's scenes, with a calibration and a threshold for that."""
-    scene = centerdet.SceneFacts(noise_level=config.scenes.noise_level, lines=config.scenes.no_lines)
-    detector.refinement = centerdet.Refinement(scene=scene)
+    scene = centerdet.ScenePrior(noise_level=config.scenes.noise_level, lines=config.scenes.num_lines)
+    detector.refinement = centerdet.RefinementConfig(scene=scene)
     refined = detector.refined()
     report = centerdet.calibrate(refined, _unseen(config), count=config.validation.calibration_scenes, progress=True)
     detector.refinement = replace(detector.refinement, threshold=refined.threshold, calibration=refined.calibration)
-    detector.report["refinement"] = report.to_dict()
+    detector.metadata["refinement"] = report.to_dict()
     return report
 
 
-def _unseen(config: Config) -> centerdet.Scenes:
-    return centerdet.Scenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
+def _unseen(config: Config) -> centerdet.SyntheticScenes:
+    return centerdet.SyntheticScenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
 
 
 if __name__ == "__main__":

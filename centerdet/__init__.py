@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AugmentationConfig",
     "Batch",
+    "BatchSource",
     "Calibration",
     "CenterLoss",
     "CenterNet",
@@ -14,68 +15,67 @@ __all__ = [
     "CodecConfig",
     "Detection",
     "Detector",
+    "EvaluationReport",
     "ImagesConfig",
     "LossConfig",
     "NetworkConfig",
     "Prediction",
-    "Refinement",
-    "Report",
+    "RefinementConfig",
     "RotatedBox",
-    "SceneFacts",
-    "Scenes",
+    "ScenePrior",
     "ScenesConfig",
-    "Source",
+    "SyntheticScenes",
     "Target",
     "TrainingConfig",
+    "benchmark_scenes",
     "calibrate",
     "evaluate",
     "fit",
-    "learn",
     "load",
     "make_data",
-    "official_scenes",
     "score_iou",
+    "train",
 ]
 
 if TYPE_CHECKING:
     from centerdet.box import Detection, RotatedBox
-    from centerdet.calibration import Calibration
-    from centerdet.codec import Codec, CodecConfig
-    from centerdet.config import ImagesConfig
     from centerdet.data.augment import AugmentationConfig
-    from centerdet.data.learn import learn
-    from centerdet.detector import Detector
-    from centerdet.losses import CenterLoss, LossConfig
-    from centerdet.maps import Batch, Prediction, Target
-    from centerdet.metrics import calibrate, evaluate, score_iou
-    from centerdet.network import CenterNet, NetworkConfig
-    from centerdet.report import Report
-    from centerdet.run import TrainingConfig
-    from centerdet.scene_facts import Refinement, SceneFacts
-    from centerdet.scenes import Scenes, ScenesConfig, make_data, official_scenes
-    from centerdet.shipped import load
-    from centerdet.training import Source, fit
+    from centerdet.detector.calibration import Calibration
+    from centerdet.detector.detector import Detector
+    from centerdet.detector.pretrained import load
+    from centerdet.detector.refined import RefinementConfig
+    from centerdet.evaluation.metrics import calibrate, evaluate, score_iou
+    from centerdet.evaluation.report import EvaluationReport
+    from centerdet.model.centernet import CenterNet, NetworkConfig
+    from centerdet.model.codec import Codec, CodecConfig
+    from centerdet.model.losses import CenterLoss, LossConfig
+    from centerdet.model.types import Batch, Prediction, Target
+    from centerdet.refine.prior import ScenePrior
+    from centerdet.synthetic.scenes import ScenesConfig, SyntheticScenes, benchmark_scenes, make_data
+    from centerdet.training.config import ImagesConfig, TrainingConfig
+    from centerdet.training.own_images import train
+    from centerdet.training.trainer import BatchSource, fit
 else:  # hidden from type checkers, which would take any name for a public one
     from importlib import import_module
 
     _MODULES = {
         "box": ("Detection", "RotatedBox"),
-        "calibration": ("Calibration",),
-        "codec": ("Codec", "CodecConfig"),
-        "config": ("ImagesConfig",),
         "data.augment": ("AugmentationConfig",),
-        "data.learn": ("learn",),
-        "detector": ("Detector",),
-        "losses": ("CenterLoss", "LossConfig"),
-        "maps": ("Batch", "Prediction", "Target"),
-        "metrics": ("calibrate", "evaluate", "score_iou"),
-        "network": ("CenterNet", "NetworkConfig"),
-        "report": ("Report",),
-        "run": ("TrainingConfig",),
-        "scene_facts": ("Refinement", "SceneFacts"),
-        "scenes": ("Scenes", "ScenesConfig", "make_data", "official_scenes"),
-        "shipped": ("load",),
-        "training": ("Source", "fit"),
+        "detector.calibration": ("Calibration",),
+        "detector.detector": ("Detector",),
+        "detector.pretrained": ("load",),
+        "detector.refined": ("RefinementConfig",),
+        "evaluation.metrics": ("calibrate", "evaluate", "score_iou"),
+        "evaluation.report": ("EvaluationReport",),
+        "model.centernet": ("CenterNet", "NetworkConfig"),
+        "model.codec": ("Codec", "CodecConfig"),
+        "model.losses": ("CenterLoss", "LossConfig"),
+        "model.types": ("Batch", "Prediction", "Target"),
+        "refine.prior": ("ScenePrior",),
+        "synthetic.scenes": ("ScenesConfig", "SyntheticScenes", "benchmark_scenes", "make_data"),
+        "training.config": ("ImagesConfig", "TrainingConfig"),
+        "training.own_images": ("train",),
+        "training.trainer": ("BatchSource", "fit"),
     }
 
     def __getattr__(name: str) -> object:

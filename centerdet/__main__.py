@@ -2,7 +2,7 @@
 
 import sys
 
-from centerdet.cli import main
+from centerdet.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -83,12 +83,12 @@ class Detection:
     Attributes:
         box: Where it is.
         score: Confidence in [0, 1]: the chance that the box is right (IoU > 0.7), if the detector is calibrated.
-        heading: Whether the yaw tells nose from tail; if not, it is an axis, in (-pi/2, pi/2].
+        has_heading: Whether the yaw tells nose from tail; if not, it is an axis, in (-pi/2, pi/2].
     """
 
     box: RotatedBox
     score: float
-    heading: bool = True
+    has_heading: bool = True
 
 
 def box_to_image(boxes: ArrayLike, points: ArrayLike) -> NDArray[np.float64]:
@@ -104,7 +104,7 @@ def box_corners(boxes: ArrayLike) -> NDArray[np.float64]:
     return box_to_image(boxes, _UNIT_CORNERS * boxes[:, None, 3:])
 
 
-def box_iou(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+def paired_iou(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     """Intersection over union of box pairs: two ``(N, 5)`` -> ``(N,)`` in [0, 1]; 0 where both areas are 0."""
     import shapely  # here, since finding boxes needs none of it: an exported model runs without
 

@@ -19,29 +19,29 @@ from skimage.draw import disk, polygon
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without being installed
 
 import centerdet
-from centerdet.command import fail_cleanly, pick_device
+from centerdet.cli.common import fail_cleanly, pick_device
 
 HEIGHT, WIDTH = 160, 208  # px
 # A dart in the frame of its box: u across, v along the heading, both in units of the box.
 CORNERS = [(0.0, 0.5), (-0.5, 0.05), (-0.15, 0.05), (-0.15, -0.5), (0.15, -0.5), (0.15, 0.05), (0.5, 0.05)]
 
 
-def draw(random: np.random.Generator) -> tuple[NDArray[np.float64], centerdet.RotatedBox | None]:
+def draw(rng: np.random.Generator) -> tuple[NDArray[np.float64], centerdet.RotatedBox | None]:
     """One scene: discs as distractors, in four of five scenes a dart, Gaussian noise over it all."""
     image = np.full((HEIGHT, WIDTH), 0.35)
-    for _ in range(random.integers(6)):
-        center = random.uniform(0, (HEIGHT, WIDTH))
-        image[disk(center, random.uniform(3, 12), shape=image.shape)] = random.uniform(0.2, 0.7)
+    for _ in range(rng.integers(6)):
+        center = rng.uniform(0, (HEIGHT, WIDTH))
+        image[disk(center, rng.uniform(3, 12), shape=image.shape)] = rng.uniform(0.2, 0.7)
     box = None
-    if random.random() < 0.8:
-        x, y = random.uniform(15, (WIDTH - 15, HEIGHT - 15))
-        across = random.uniform(12, 30)
-        box = centerdet.RotatedBox(x, y, random.uniform(-np.pi, np.pi), across, across * random.uniform(1.6, 2.6))
+    if rng.random() < 0.8:
+        x, y = rng.uniform(15, (WIDTH - 15, HEIGHT - 15))
+        across = rng.uniform(12, 30)
+        box = centerdet.RotatedBox(x, y, rng.uniform(-np.pi, np.pi), across, across * rng.uniform(1.6, 2.6))
         u, v = np.array(CORNERS).T * [[box.width], [box.height]]
         cos, sin = np.cos(box.yaw), np.sin(box.yaw)
         rows, columns = polygon(y - u * sin + v * cos, x + u * cos + v * sin, shape=image.shape)
-        image[rows, columns] = 0.35 + random.choice([-1, 1]) * random.uniform(0.15, 0.3)
-    return (image + random.normal(0, 0.12, image.shape)).clip(0, 1), box
+        image[rows, columns] = 0.35 + rng.choice([-1, 1]) * rng.uniform(0.15, 0.3)
+    return (image + rng.normal(0, 0.12, image.shape)).clip(0, 1), box
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -64,10 +64,10 @@ def main(arguments: list[str] | None = None) -> None:
     config = centerdet.ImagesConfig(
         size_unit=30.0,  # px: about the extent of a dart
         training=centerdet.TrainingConfig(steps=options.steps, learning_rate=0.004, validate_every=1000),
-        window=96,
+        crop_size=96,
         augmentation=centerdet.AugmentationConfig(),  # none: every scene is a new one
     )
-    centerdet.learn(
+    centerdet.train(
         draw,
         [draw(validation_random) for _ in range(options.validation)],
         config,

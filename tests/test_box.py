@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centerdet.box import RotatedBox, box_corners, box_iou, box_to_image, yaw_error
+from centerdet.box import RotatedBox, box_corners, box_to_image, paired_iou, yaw_error
 
 boxes = st.builds(
     RotatedBox,
@@ -75,21 +75,21 @@ def test_wrong_shape_is_refused():
 @given(boxes, boxes)
 def test_iou_is_symmetric_bounded_and_blind_to_half_turns(first, second):
     a, b = first.to_array()[None], second.to_array()[None]
-    iou = box_iou(a, b)[0]
+    iou = paired_iou(a, b)[0]
     assert 0 <= iou <= 1 + 1e-12
-    assert iou == pytest.approx(box_iou(b, a)[0], abs=1e-9)
+    assert iou == pytest.approx(paired_iou(b, a)[0], abs=1e-9)
     half_turn = np.array([0, 0, math.pi, 0, 0])
-    assert iou == pytest.approx(box_iou(a, b + half_turn)[0], abs=1e-9)
-    assert box_iou(a, a)[0] == pytest.approx(1)
+    assert iou == pytest.approx(paired_iou(a, b + half_turn)[0], abs=1e-9)
+    assert paired_iou(a, a)[0] == pytest.approx(1)
 
 
 def test_iou_of_half_shifted_squares_is_a_third():
-    assert box_iou([[0, 0, 0, 2, 2]], [[1, 0, 0, 2, 2]])[0] == pytest.approx(1 / 3)
+    assert paired_iou([[0, 0, 0, 2, 2]], [[1, 0, 0, 2, 2]])[0] == pytest.approx(1 / 3)
 
 
 def test_iou_of_nothing_is_0():
     nothing = np.zeros((1000, 5))
-    assert not box_iou(nothing, nothing).any()
+    assert not paired_iou(nothing, nothing).any()
 
 
 def test_corners_of_many_agree_with_one():

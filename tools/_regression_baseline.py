@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from centerdet.finder import Finder
-from centerdet.threads import side_by_side
+from centerdet.detector.base import BaseDetector
+from centerdet.parallel import parallel_map
 
 
 class RegressionNetwork(nn.Module):
@@ -23,8 +23,8 @@ class RegressionNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        widths = (1, 32, 64, 128, 128, 256, 256, 16)
-        for inputs, outputs in pairwise(widths):
+        channels = (1, 32, 64, 128, 128, 256, 256, 16)
+        for inputs, outputs in pairwise(channels):
             layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
             if len(layers) < 4 * 4:
                 layers.append(nn.MaxPool2d(2))
@@ -48,7 +48,7 @@ class RegressionNetwork(nn.Module):
         return self
 
 
-class RegressionBaseline(Finder):
+class RegressionBaseline(BaseDetector):
     """The baseline with a detector's calls, images prepared and answers read in the same way.
 
     Args:
@@ -56,7 +56,7 @@ class RegressionBaseline(Finder):
     """
 
     def __init__(self, *, plain: bool = False) -> None:
-        super().__init__(threshold=0.5, intensity=None, heading=True, report=None)
+        super().__init__(threshold=0.5, intensity_range=None, has_heading=True, metadata=None)
         layout = torch.contiguous_format if plain else torch.channels_last
         self.network, self.plain = RegressionNetwork().fused().to(memory_format=layout), plain
         with torch.no_grad():
@@ -68,7 +68,7 @@ class RegressionBaseline(Finder):
 
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         parts = torch.from_numpy(images)[:, None].split(len(images) if self.plain else 1)
-        boxes, logits = (torch.cat(part) for part in zip(*side_by_side(self._look, parts), strict=True))
+        boxes, logits = (torch.cat(part) for part in zip(*parallel_map(self._look, parts), strict=True))
         return boxes.numpy(), logits.sigmoid().numpy()
 
     @torch.inference_mode()

@@ -27,13 +27,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.command import fail_cleanly, set_threads, write_json
-from centerdet.export import OnnxDetector, export_onnx
+from centerdet.cli.common import fail_cleanly, set_threads, write_json
+from centerdet.detector.base import BaseDetector
+from centerdet.detector.pretrained import PRETRAINED
+from centerdet.export.onnx import OnnxDetector, export_onnx
 from centerdet.files import check_folder
-from centerdet.finder import Finder
-from centerdet.run import fast_bfloat16
-from centerdet.scene_batches import draw_batch
-from centerdet.shipped import SHIPPED
+from centerdet.synthetic.batches import draw_batch
+from centerdet.training.optim import fast_bfloat16
 from tools._regression_baseline import RegressionBaseline
 
 BATCH = 32  # images for a detector
@@ -69,7 +69,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30, help="default: %(default)s")
     parser.add_argument(
-        "--weights", nargs="+", default=list(SHIPPED), help="files, or names; default: all shipped ones"
+        "--weights", nargs="+", default=list(PRETRAINED), help="files, or names; default: all shipped ones"
     )
     parser.add_argument("--threads", type=int, help="what 'all threads' is (default: all cores)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
     set_threads(options.threads)
     every = torch.get_num_threads()
     ours = {name: centerdet.load(name) for name in options.weights}
-    images = [image for image, _ in centerdet.official_scenes(0, BATCH)]
+    images = [image for image, _ in centerdet.benchmark_scenes(0, BATCH)]
     rows = []
     with TemporaryDirectory() as folder:
         models = {name: Path(folder) / f"{number}.onnx" for number, name in enumerate(ours)}
@@ -117,14 +117,14 @@ def export(detector: centerdet.Detector, path: Path) -> str:
 
 
 def detectors(
-    ours: dict[str, centerdet.Detector], onnx: dict[str, Finder | str], images: list[NDArray]
+    ours: dict[str, centerdet.Detector], onnx: dict[str, BaseDetector | str], images: list[NDArray]
 ) -> dict[str, Callable[[], int] | str]:
     """The contestants: each call looks at all images, and says how many; a text says why there is no such call."""
 
-    def looking(finder: Finder) -> Callable[[], int]:
+    def looking(finder: BaseDetector) -> Callable[[], int]:
         return lambda: len(finder.detect_batch(images))
 
-    def in_bfloat16(finder: Finder) -> Callable[[], int]:
+    def in_bfloat16(finder: BaseDetector) -> Callable[[], int]:
         def call() -> int:
             with torch.autocast("cpu", torch.bfloat16):
                 return len(finder.detect_batch(images))
@@ -148,11 +148,11 @@ def detectors(
 
 def generators() -> dict[str, Callable[[], int]]:
     """The contestants: each call draws default scenes, and says how many."""
-    series, seeds = centerdet.official_scenes(0, sys.maxsize), count()
+    series, seeds = centerdet.benchmark_scenes(0, sys.maxsize), count()
 
     def batch() -> int:
-        random = np.random.Generator(np.random.SFC64(next(seeds)))
-        return len(draw_batch(random, SCENES, scenes=centerdet.ScenesConfig()).images)
+        rng = np.random.Generator(np.random.SFC64(next(seeds)))
+        return len(draw_batch(rng, SCENES, scenes=centerdet.ScenesConfig()).images)
 
     def one_by_one() -> int:
         return sum(1 for _ in islice(series, SCENES))

@@ -21,40 +21,40 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.calibration import calibration_error, reliability
-from centerdet.command import WEIGHTS_HELP, fail_cleanly
+from centerdet.cli.common import WEIGHTS_HELP, fail_cleanly
+from centerdet.detector.calibration import calibration_error, reliability
+from centerdet.drawing import contact_sheet, draw_detection
+from centerdet.evaluation.metrics import predict_all
+from centerdet.evaluation.report import RIGHT, wilson_interval
 from centerdet.files import write_atomically
-from centerdet.metrics import collect
-from centerdet.report import RIGHT, wilson_interval
-from centerdet.viz import contact_sheet, draw_detection
 
 
 def draw_scene(detector: centerdet.Detector, seed: int) -> bytes:
     """A scene without and with what the detector says of it, side by side, as PNG."""
-    image, truth = next(centerdet.official_scenes(seed, 1))
+    image, target = next(centerdet.benchmark_scenes(seed, 1))
     tiles = [
         draw_detection(image, scale=3),
-        draw_detection(image, found=detector(image), truth=truth, heatmap=detector.heatmap(image), scale=3),
+        draw_detection(image, predicted=detector(image), target=target, heatmap=detector.heatmap(image), scale=3),
     ]
     return cv2.imencode(".png", contact_sheet(tiles, columns=2)[..., ::-1])[1].tobytes()
 
 
 def draw_maps(detector: centerdet.Detector, seed: int) -> bytes:
     """What goes in, what the network should say (top), and what it says (bottom), as PNG; box maps near the ship."""
-    image, truth = next(centerdet.official_scenes(seed, 1))
-    if truth is None:
+    image, target = next(centerdet.benchmark_scenes(seed, 1))
+    if target is None:
         raise ValueError(f"the scene of seed {seed} has no ship; choose another --seed")
     pixels = torch.from_numpy(image).float()[None, None]
     with torch.inference_mode():
-        said = detector.network(pixels)
+        output = detector.network(pixels)
         evidence = detector.network.evidence(pixels)[0]
-    target = detector.codec.encode(torch.from_numpy(truth.to_array())[None], torch.tensor([True]), image.shape)
+    target = detector.codec.encode(torch.from_numpy(target.to_array())[None], torch.tensor([True]), image.shape)
     unit, stride = detector.codec.config.size_unit, detector.codec.stride
 
     figure, axes = plt.subplots(2, 7, figsize=(15, 4.8), layout="constrained")
     for row, first, maps, heatmap in (
         (axes[0], image, target, target.heatmap[0, 0]),
-        (axes[1], evidence[0], said, said.center.sigmoid()[0, 0]),
+        (axes[1], evidence[0], output, output.center.sigmoid()[0, 0]),
     ):
         name = "target" if first is image else "network"
         near = heatmap >= 0.05  # box maps mean something near a centre alone
@@ -71,9 +71,9 @@ def draw_maps(detector: centerdet.Detector, seed: int) -> bytes:
             values = np.where(near, values, np.nan) if index > 1 else np.asarray(values)
             side = values.shape[0] * (1 if index == 0 else stride)
             axis.imshow(values, cmap=cmap, vmin=low, vmax=high, extent=(-0.5, side - 0.5, side - 0.5, -0.5))
-            axis.plot(*np.vstack([truth.corners(), truth.corners()[:1]]).T, color="tab:green", linewidth=1)
+            axis.plot(*np.vstack([target.corners(), target.corners()[:1]]).T, color="tab:green", linewidth=1)
             if index > 1:
-                axis.set(xlim=(truth.x - 36, truth.x + 36), ylim=(truth.y + 36, truth.y - 36))
+                axis.set(xlim=(target.x - 36, target.x + 36), ylim=(target.y + 36, target.y - 36))
             else:
                 axis.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
             axis.set_title(title, fontsize=9)
@@ -113,9 +113,9 @@ def draw_curves(metrics: Path, batch_size: int) -> bytes:
 
 def draw_reliability(detector: centerdet.Detector, seed: int, samples: int) -> bytes:
     """How often detections are right (IoU > 0.7) against the score that they were given, as PNG."""
-    outcomes = collect(detector, centerdet.official_scenes(seed, samples), count=samples, progress=True)
-    found = ~np.isnan(outcomes.scores)
-    scores, right = outcomes.scores[found], outcomes.iou[found] > RIGHT
+    results = predict_all(detector, centerdet.benchmark_scenes(seed, samples), count=samples, progress=True)
+    predicted = ~np.isnan(results.scores)
+    scores, right = results.scores[predicted], results.iou[predicted] > RIGHT
     count, mean, fraction = reliability(scores, right)
     seen = count > 0
     intervals = [wilson_interval(int(hits), int(n)) for hits, n in zip((fraction * count).round(), count, strict=True)]
@@ -127,7 +127,7 @@ def draw_reliability(detector: centerdet.Detector, seed: int, samples: int) -> b
     bars = np.clip([fraction - low, high - fraction], 0, None)[:, seen]
     above.errorbar(mean[seen], fraction[seen], yerr=bars, marker="o", markersize=4, label="95 % intervals", capsize=2)
     above.set(ylabel="fraction with IoU > 0.7", xlim=(0, 1), ylim=(0, 1))
-    above.set_title(f"{found.sum():,} detections, error {calibration_error(scores, right):.4f}", fontsize=10)
+    above.set_title(f"{predicted.sum():,} detections, error {calibration_error(scores, right):.4f}", fontsize=10)
     above.legend(fontsize=8)
     below.bar((np.arange(len(count)) + 0.5) / len(count), count, width=0.9 / len(count))
     below.set(xlabel="score", ylabel="detections", yscale="log")

@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.command import fail_cleanly, pick_device, set_threads
-from centerdet.config import Config, read_config
-from centerdet.run import TrainingRun
-from centerdet.scene_batches import Phase, SceneBatches
+from centerdet.cli.common import fail_cleanly, pick_device, set_threads
+from centerdet.synthetic.batches import Phase, SyntheticBatches
+from centerdet.training.config import Config, read_config
+from centerdet.training.run import TrainingRun
 
 WINDOWS = (64, 96, 128, 160)
 PARTS = ("scenes", "targets", "forward", "loss", "backward", "optimiser", "rest")
@@ -54,18 +54,18 @@ def main(arguments: list[str] | None = None) -> None:
     size = config.curriculum.batch_size
     print(f"batches of {size} on {device}, {torch.get_num_threads()} threads, {options.steps} steps of each kind\n")
     print(f"| window | {' | '.join(PARTS)} | step | images/s | float32 NCHW |\n{'|---' * (len(PARTS) + 4)}|")
-    for window in WINDOWS:
-        ours, plain = measure(config, window, options.steps, device)
+    for crop_size in WINDOWS:
+        ours, plain = measure(config, crop_size, options.steps, device)
         parts, step = np.median(ours[1:], axis=0), np.median(ours[1:].sum(1))  # the first step is not like the others
         rates = [size / np.median(times[1:].sum(1)) for times in (ours, plain)]
         shares = " | ".join(f"{part / parts.sum():.1%}" for part in parts)
-        print(f"| {window} px | {shares} | {step * 1000:.0f} ms | {rates[0]:.0f} | {rates[1]:.0f} |")
+        print(f"| {crop_size} px | {shares} | {step * 1000:.0f} ms | {rates[0]:.0f} | {rates[1]:.0f} |")
 
 
-def measure(config: Config, window: int, steps: int, device: torch.device) -> list[np.ndarray]:
+def measure(config: Config, crop_size: int, steps: int, device: torch.device) -> list[np.ndarray]:
     """Seconds of each part of each step ``(steps + 1, parts)``: as trained, and in float32 with channels first."""
-    curriculum = replace(config.curriculum, phases=(Phase(window=window),))
-    scenes = SceneBatches(0, steps=steps + 1, scenes=config.scenes, curriculum=curriculum, device=device)
+    curriculum = replace(config.curriculum, phases=(Phase(crop_size=crop_size),))
+    scenes = SyntheticBatches(0, steps=steps + 1, scenes=config.scenes, curriculum=curriculum, device=device)
     formats = (torch.channels_last, torch.contiguous_format)
     runs = []
     for layout, precision in zip(formats, (config.training.precision, "float32"), strict=True):
@@ -81,7 +81,7 @@ def measure(config: Config, window: int, steps: int, device: torch.device) -> li
     return [np.array(its_times) for its_times in times]
 
 
-def time_step(run: TrainingRun, scenes: SceneBatches, step: int) -> list[float]:
+def time_step(run: TrainingRun, scenes: SyntheticBatches, step: int) -> list[float]:
     """Seconds that the ``PARTS`` of one step take."""
     seconds = dict.fromkeys(PARTS, 0.0)
 

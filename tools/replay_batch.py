@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
-from centerdet.command import fail_cleanly, pick_device
-from centerdet.replay import replay
+from centerdet.cli.common import fail_cleanly, pick_device
+from centerdet.training.replay import replay
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

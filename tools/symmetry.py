@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.box import box_iou, yaw_error
-from centerdet.command import fail_cleanly, parse_measurement, pick_device, write_json
-from centerdet.symmetry import matrices, transform
+from centerdet.box import paired_iou, yaw_error
+from centerdet.cli.common import fail_cleanly, parse_measurement, pick_device, write_json
+from centerdet.model.equivariant import matrices, transform
 
 AGREES = 0.8  # IoU
 
@@ -33,7 +33,7 @@ class Agreement(NamedTuple):
 
     views: int  # with a box in either look
     agreeing: int  # with IoU > 0.8
-    heading: int  # of those, with the heading within 15 degrees
+    has_heading: int  # of those, with the heading within 15 degrees
     least: float  # the lowest IoU of all views
 
 
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measures as the command line says."""
     options = parse_arguments(arguments)
     detector = centerdet.load(options.weights, device=pick_device(options.device))
-    scenes = centerdet.Scenes(options.seed, config=centerdet.ScenesConfig(image_size=options.image_size))
+    scenes = centerdet.SyntheticScenes(options.seed, config=centerdet.ScenesConfig(image_size=options.image_size))
     agreement = measure(
         detector,
         tqdm(map(scenes.__getitem__, range(options.samples)), total=options.samples, unit="scene", disable=None),
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     fraction = agreement.agreeing / max(1, agreement.views)
     print(
         f"{options.samples} scenes of {options.image_size} px: {agreement.views} moved views with a box, "
-        f"{fraction:.2%} agree with IoU > {AGREES}, {agreement.heading} of these in "
+        f"{fraction:.2%} agree with IoU > {AGREES}, {agreement.has_heading} of these in "
         f"their heading, too; lowest IoU {agreement.least:.4f}"
     )
     if options.json:
@@ -71,20 +71,20 @@ def measure(detector: centerdet.Detector, scenes: Iterable[tuple[NDArray, center
         pixels = torch.from_numpy(image)
         views = detector.detect_batch([transform(pixels, element).contiguous().numpy() for element in range(8)])
         for element in range(1, 8):
-            expected, found = move(views[0], element, len(image)), views[element]
-            if expected is None or found is None:
-                ious += [0.0] if (expected is None) != (found is None) else []
+            expected, predicted = move(views[0], element, len(image)), views[element]
+            if expected is None or predicted is None:
+                ious += [0.0] if (expected is None) != (predicted is None) else []
                 continue
-            ious.append(float(box_iou(expected.to_array()[None], found.box.to_array()[None])[0]))
-            turns.append(ious[-1] > AGREES and yaw_error(expected.yaw, found.box.yaw) < math.radians(15))
+            ious.append(float(paired_iou(expected.to_array()[None], predicted.box.to_array()[None])[0]))
+            turns.append(ious[-1] > AGREES and yaw_error(expected.yaw, predicted.box.yaw) < math.radians(15))
     return Agreement(len(ious), sum(iou > AGREES for iou in ious), int(sum(turns)), min(ious, default=math.nan))
 
 
-def move(found: centerdet.Detection | None, element: int, side: int) -> centerdet.RotatedBox | None:
+def move(predicted: centerdet.Detection | None, element: int, side: int) -> centerdet.RotatedBox | None:
     """The box where ``symmetry.transform`` moves it in a square image of ``side`` px."""
-    if found is None:
+    if predicted is None:
         return None
-    box, matrix, middle = found.box, matrices()[element].double().numpy(), (side - 1) / 2
+    box, matrix, middle = predicted.box, matrices()[element].double().numpy(), (side - 1) / 2
     x, y = matrix @ [box.x - middle, box.y - middle] + middle
     nose_x, nose_y = matrix @ [math.sin(box.yaw), math.cos(box.yaw)]
     return centerdet.RotatedBox(float(x), float(y), math.atan2(nose_x, nose_y), box.width, box.height)

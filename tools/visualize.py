@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without being installed
 
 import centerdet
-from centerdet.command import WEIGHTS_HELP, fail_cleanly
-from centerdet.data.image_files import pad_small, read_usable
+from centerdet.cli.common import WEIGHTS_HELP, fail_cleanly
+from centerdet.data.image_io import pad_small, read_usable
+from centerdet.drawing import contact_sheet, draw_detection
 from centerdet.files import check_folder, write_atomically
-from centerdet.images import to_unit_range
-from centerdet.viz import contact_sheet, draw_detection
+from centerdet.preprocessing import to_unit_range
 
 
 class Named(NamedTuple):
@@ -31,7 +31,7 @@ class Named(NamedTuple):
 
     name: str
     image: NDArray
-    truth: centerdet.RotatedBox | None
+    target: centerdet.RotatedBox | None
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -64,17 +64,17 @@ def main(arguments: list[str] | None = None) -> None:
     if options.worst:
         scenes = _worst(detector, scenes, options.worst)
     tiles = []
-    for name, image, truth in scenes:
-        found, heatmap = detector(image), detector.heatmap(image)
-        caption = name if found else f"{name}: nothing found"
+    for name, image, target in scenes:
+        predicted, heatmap = detector(image), detector.heatmap(image)
+        caption = name if predicted else f"{name}: nothing found"
         picture = draw_detection(
-            to_unit_range(image, detector.intensity),
-            found=found,
-            truth=truth,
+            to_unit_range(image, detector.intensity_range),
+            predicted=predicted,
+            target=target,
             heatmap=heatmap,
             scale=options.scale,
             caption=caption,
-            heading=detector.heading,
+            has_heading=detector.has_heading,
         )
         tiles.append(picture)
     sheet = contact_sheet(tiles, columns=options.columns)
@@ -84,16 +84,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _generate(seed: int, count: int) -> Iterator[Named]:
-    for number, (image, truth) in enumerate(centerdet.official_scenes(seed, count), start=1):
-        yield Named(f"seed {seed}, {number}", image, truth)
+    for number, (image, target) in enumerate(centerdet.benchmark_scenes(seed, count), start=1):
+        yield Named(f"seed {seed}, {number}", image, target)
 
 
 def _worst(detector: centerdet.Detector, scenes: Iterator[Named], count: int) -> list[Named]:
     """Those with the lowest IoU first; where there is neither a true nor a found box, nothing is wrong."""
     worst: list[tuple[float, Named]] = []
     while chunk := list(islice(scenes, 32)):
-        for found, scene in zip(detector.detect_batch([scene.image for scene in chunk]), chunk, strict=True):
-            score = centerdet.score_iou(found and found.box, scene.truth)
+        for predicted, scene in zip(detector.detect_batch([scene.image for scene in chunk]), chunk, strict=True):
+            score = centerdet.score_iou(predicted and predicted.box, scene.target)
             iou = 1.0 if score is None else score
             worst.append((iou, scene._replace(name=f"{scene.name}: IoU {iou:.2f}")))
         worst = sorted(worst, key=lambda pair: pair[0])[:count]

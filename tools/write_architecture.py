@@ -13,10 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 from centerdet import CenterNet
-from centerdet.command import fail_cleanly
-from centerdet.config import read_config
+from centerdet.cli.common import fail_cleanly
 from centerdet.files import write_atomically
-from centerdet.symmetry import GroupConv, LiftingConv, Readout
+from centerdet.model.equivariant import EquivariantHead, GroupConv, LiftingConv
+from centerdet.training.config import read_config
 
 
 def describe(network: CenterNet, *, side: int = 200) -> str:
@@ -27,7 +27,7 @@ def describe(network: CenterNet, *, side: int = 200) -> str:
     def record(name: str, module: nn.Module, output: torch.Tensor) -> None:
         nonlocal multiplications
         parameters = sum(parameter.numel() for parameter in module.parameters())
-        if isinstance(module, LiftingConv | GroupConv | Readout):
+        if isinstance(module, LiftingConv | GroupConv | EquivariantHead):
             multiplications += module.kernel().numel() * output.shape[-2] * output.shape[-1]
         rows.append((name, _kind(module), "x".join(str(size) for size in output.shape[1:]), f"{parameters:,}"))
 
@@ -42,10 +42,10 @@ def describe(network: CenterNet, *, side: int = 200) -> str:
         hook.remove()
 
     header = ("layer", "kind", "output", "parameters")
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(4)]
+    channels = [max(len(row[column]) for row in [header, *rows]) for column in range(4)]
     lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [header, tuple("-" * width for width in widths), *rows]
+        "  ".join(cell.ljust(width) for cell, width in zip(row, channels, strict=True)).rstrip()
+        for row in [header, tuple("-" * width for width in channels), *rows]
     ]
     total = sum(parameter.numel() for parameter in network.parameters())
     config = network.config

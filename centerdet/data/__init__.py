@@ -6,9 +6,9 @@ A data set is a YAML file that says where the images and labels of its splits ar
     train: {images: images/train, labels: labels/train}
     validation: {images: images/val, labels: labels/val}
     test: {images: images/test, labels: labels/test}
-    heading: true                 # the order of the corners, or the yaw, says where the nose is; false: axes alone
-    several: error                # or largest: keep the largest of several objects
-    intensity: [0, 4095]          # pixel values that become 0 and 1; left out: the full scale of the files' type
+    has_heading: true                 # the order of the corners, or the yaw, says where the nose is; false: axes alone
+    multiple_objects: error                # or largest: keep the largest of several objects
+    intensity_range: [0, 4095]          # pixel values that become 0 and 1; left out: the full scale of the files' type
 
 Where all images are in one folder, fractions of the train split, always the same images, take the others' places:
 

@@ -93,14 +93,14 @@ class Augmentation:
         self._tone = A.Compose(_photometric(config))
 
     def __call__(
-        self, image: NDArray[np.float32], box: RotatedBox | None, random: np.random.Generator
+        self, image: NDArray[np.float32], box: RotatedBox | None, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], RotatedBox | None]:
         """Another image ``(H, W)`` in [0, 1], perhaps with H and W exchanged, and where the object is in it.
 
         An image whose object's centre would leave it is not moved.
         """
         for compose in (self._move, self._tone):
-            compose.set_random_seed(int(random.integers(2**31)))
+            compose.set_random_seed(int(rng.integers(2**31)))
         if self._move.transforms:
             image, box = self._moved(image, box)
         if self._tone.transforms:

@@ -12,14 +12,14 @@ from centerdet.box import RotatedBox
 _SKEW = 0.1  # a quadrilateral whose opposite sides differ by more than this fraction is no rectangle
 
 
-def box_from_corners(corners: ArrayLike, *, heading: bool = True) -> RotatedBox:
+def box_from_corners(corners: ArrayLike, *, has_heading: bool = True) -> RotatedBox:
     """The rectangle through four corners ``(4, 2)``, nose-left, nose-right, tail-right, tail-left.
 
     Either sense of rotation will do, as will small departures from a rectangle: opposite sides are averaged.
 
     Args:
         corners: x and y in pixels.
-        heading: Whether the order says where the nose is.
+        has_heading: Whether the order says where the nose is.
 
     Raises:
         ValueError: If they are not finite, or not the corners of a rectangle in order.
@@ -35,10 +35,10 @@ def box_from_corners(corners: ArrayLike, *, heading: bool = True) -> RotatedBox:
     lean = abs(across @ along) / max(width * height, 1e-9)
     if min(width, height) <= 0 or skew > _SKEW * 2 * max(width, height) or lean > _SKEW * 2:
         raise ValueError(f"the corners {points.round(2).tolist()} are not those of a rectangle, one after the other")
-    if not heading and width > height:
+    if not has_heading and width > height:
         width, height, along = height, width, across
     yaw = math.atan2(*along)
-    if not heading:
+    if not has_heading:
         yaw = _axis(yaw)
     x, y = points.mean(axis=0).tolist()
     return RotatedBox(x=x, y=y, yaw=yaw, width=width, height=height)

@@ -10,18 +10,18 @@ from typing import Literal, overload
 from numpy.typing import NDArray
 
 from centerdet.box import RotatedBox
-from centerdet.data.data_config import DataConfig, read_data_config
-from centerdet.data.image_files import pad_small, read_usable
+from centerdet.data.config import DataConfig, read_data_config
+from centerdet.data.image_io import pad_small, read_usable
 from centerdet.data.splits import Item, read_split
-from centerdet.images import to_unit_range
+from centerdet.preprocessing import to_unit_range
 
 
 class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
     """The labelled images of one split; each is read when it is asked for.
 
     Attributes:
-        heading: As in ``DataConfig``.
-        intensity: As in ``DataConfig``; the pixels are given as the files have them.
+        has_heading: As in ``DataConfig``.
+        intensity_range: As in ``DataConfig``; the pixels are given as the files have them.
 
     Args:
         items: Files and their objects.
@@ -30,7 +30,7 @@ class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
 
     def __init__(self, items: Sequence[Item], config: DataConfig) -> None:
         self.items, self._config = tuple(items), config
-        self.heading, self.intensity = config.heading, config.intensity
+        self.has_heading, self.intensity_range = config.has_heading, config.intensity_range
 
     def __len__(self) -> int:
         return len(self.items)
@@ -51,7 +51,7 @@ class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
             return Dataset(self.items[index], self._config)
         path, box = self.items[index]
         # Whoever uses the pixels will check them, too, but could not say which file they are from.
-        image = read_usable(path, partial(to_unit_range, intensity=self.intensity))
+        image = read_usable(path, partial(to_unit_range, intensity_range=self.intensity_range))
         return pad_small(image), box
 
 
@@ -63,8 +63,8 @@ def load_dataset(path: str | Path, split: Literal["train", "validation", "test"]
             file and line, and says how many there are.
     """
     config = read_data_config(path)
-    items, faults = read_split(config, split, Path(path).parent)
-    if faults:
-        more = f" (and {len(faults) - 1} more: centerdet check {path} lists them all)" if len(faults) > 1 else ""
-        raise ValueError(f"{faults[0]}{more}")
+    items, errors = read_split(config, split, Path(path).parent)
+    if errors:
+        more = f" (and {len(errors) - 1} more: centerdet check {path} lists them all)" if len(errors) > 1 else ""
+        raise ValueError(f"{errors[0]}{more}")
     return Dataset(items, config)

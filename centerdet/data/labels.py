@@ -35,12 +35,12 @@ class Label:
     place: str
 
 
-def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label] | None], list[str]]:
+def read_csv(path: Path, *, has_heading: bool = True) -> tuple[dict[str, list[Label] | None], list[str]]:
     """Reads a CSV file.
 
     Args:
         path: The file.
-        heading: Whether the yaws tell nose from tail.
+        has_heading: Whether the yaws tell nose from tail.
 
     Returns:
         The objects of each image that is named, by its name, ``None`` where a line of it has a fault; and the faults,
@@ -58,7 +58,7 @@ def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label]
     if any(header.count(name) != 1 for name in COLUMNS):
         raise ValueError(f"{path} must begin with the line {','.join(COLUMNS)}, in any order, got {','.join(header)!r}")
     labels: dict[str, list[Label] | None] = {}
-    faults = []
+    errors = []
     for number, row in enumerate(rows[1:], start=2):
         place = f"{path}, line {number}"
         if not any(cell.strip() for cell in row):
@@ -71,12 +71,12 @@ def read_csv(path: Path, *, heading: bool = True) -> tuple[dict[str, list[Label]
             found = labels.setdefault(image, [])
             if values and found is not None:
                 box = RotatedBox(**values)
-                found.append(Label(box if heading else box_from_corners(box.corners(), heading=False), place))
+                found.append(Label(box if has_heading else box_from_corners(box.corners(), has_heading=False), place))
         except ValueError as error:
-            faults.append(f"{place}: {error}")
+            errors.append(f"{place}: {error}")
             labels[dict(zip(header, row, strict=False)).get("image", "").strip()] = None
     labels.pop("", None)
-    return labels, faults
+    return labels, errors
 
 
 def _csv_row(header: list[str], row: list[str]) -> tuple[str, dict[str, float]]:
@@ -99,7 +99,7 @@ def _csv_row(header: list[str], row: list[str]) -> tuple[str, dict[str, float]]:
 
 
 def read_text(
-    path: Path, *, format: LabelFormat, size: tuple[int, int], heading: bool
+    path: Path, *, format: LabelFormat, size: tuple[int, int], has_heading: bool
 ) -> tuple[list[Label], list[str]]:
     """Reads one image's YOLO-OBB or DOTA file; a missing file means no object.
 
@@ -107,7 +107,7 @@ def read_text(
         path: The file.
         format: ``yolo`` or ``dota``.
         size: Width and height of the image in pixels.
-        heading: Whether the corners' order says where the nose is.
+        has_heading: Whether the corners' order says where the nose is.
 
     Returns:
         The objects, and the faults that were found, all of them; the lines with faults are left out.
@@ -118,17 +118,17 @@ def read_text(
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         return [], [f"{path}: cannot be read: {error}"]
-    labels, faults = [], []
+    labels, errors = [], []
     for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words or (format == "dota" and line.lstrip().lower().startswith(("imagesource:", "gsd:"))):
             continue
         place = f"{path}, line {number}"
         try:
-            labels.append(Label(box_from_corners(_corners(words, format, size), heading=heading), place))
+            labels.append(Label(box_from_corners(_corners(words, format, size), has_heading=has_heading), place))
         except ValueError as error:
-            faults.append(f"{place}: {error}")
-    return labels, faults
+            errors.append(f"{place}: {error}")
+    return labels, errors
 
 
 def _corners(words: list[str], format: LabelFormat, size: tuple[int, int]) -> NDArray[np.float64]:

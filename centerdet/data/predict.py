@@ -10,8 +10,8 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from centerdet.box import Detection
-from centerdet.data.image_files import find_images, pad_small, read_usable
-from centerdet.finder import Finder
+from centerdet.data.image_io import find_images, pad_small, read_usable
+from centerdet.detector.base import BaseDetector
 
 Answer = tuple[Path, NDArray, Detection | None]  # file, image as read, what was found
 
@@ -39,7 +39,7 @@ def expand(patterns: Sequence[str]) -> list[Path]:
 
 
 def answer(
-    detector: Finder, paths: Iterable[Path], *, failed: Callable[[str], None], batch_size: int = 32
+    detector: BaseDetector, paths: Iterable[Path], *, failed: Callable[[str], None], batch_size: int = 32
 ) -> Iterator[Answer]:
     """What a detector finds in each image file, in order; memory does not grow with their number.
 
@@ -58,5 +58,5 @@ def answer(
             except ValueError as error:
                 failed(" ".join(str(error).split()))
         answers = detector.detect_batch([pad_small(image) for _, image in usable])
-        for (path, image), found in zip(usable, answers, strict=True):
-            yield path, image, found
+        for (path, image), predicted in zip(usable, answers, strict=True):
+            yield path, image, predicted

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from centerdet.box import RotatedBox
-from centerdet.data.data_config import DataConfig, HeldOut
-from centerdet.data.image_files import find_images, image_size
+from centerdet.data.config import DataConfig, HeldOut
+from centerdet.data.image_io import find_images, image_size
 from centerdet.data.labels import Label, read_csv, read_text
 
 _CLASSES = "classes"  # labelling tools write the classes' names to classes.txt, beside the labels
@@ -58,13 +58,13 @@ def read_split(config: DataConfig, split: str, root: Path) -> tuple[list[Item], 
         ValueError: If the split, or one that shares its labels, has no folder of images, or there are no labels at all.
     """
     sizes: dict[Path, tuple[int, int] | None] = {}  # None: there is no telling
-    faults = []
+    errors = []
     for path in split_images(config, split, root):
         try:
             sizes[path] = image_size(path)
         except ValueError as error:
             sizes[path] = None
-            faults.append(str(error))
+            errors.append(str(error))
     where = config.sources()[split]
     read = _match if config.format == "csv" else _read_texts
     known, doubles = _names(config, root / where.labels, root)
@@ -79,14 +79,14 @@ def read_split(config: DataConfig, split: str, root: Path) -> tuple[list[Item], 
             items.append(Item(path, _choose(objects, path, size, config)))
         except ValueError as error:
             wrong.append(str(error))
-    return items, wrong + faults
+    return items, wrong + errors
 
 
 def _choose(objects: list[Label], path: Path, size: tuple[int, int], config: DataConfig) -> RotatedBox | None:
     """The box of an image's object; errors name file and line."""
     if not objects:
         return None
-    if len(objects) > 1 and config.several == "error":
+    if len(objects) > 1 and config.multiple_objects == "error":
         raise ValueError(
             f"{objects[1].place}: a second object in {path.name}, and there may be one; remove it, "
             "or say 'several: largest' in the data set's file"
@@ -109,7 +109,7 @@ def _names(config: DataConfig, labels: Path, root: Path) -> tuple[set[str], list
     """
     names: set[str] = set()
     first: dict[str, Path] = {}
-    faults = []
+    errors = []
     for folder in dict.fromkeys(
         root / where.images for where in config.sources().values() if root / where.labels == labels
     ):
@@ -118,30 +118,30 @@ def _names(config: DataConfig, labels: Path, root: Path) -> tuple[set[str], list
             names.add(name.as_posix())
             other = first.setdefault(str(name if config.format == "csv" else name.with_suffix("")), path)
             if not other.is_relative_to(folder):
-                faults.append(
+                errors.append(
                     f"{labels} has one label for {other} and {path}; rename one, or give each split its labels"
                 )
-    return names, faults
+    return names, errors
 
 
 def _match(
     folder: Path, sizes: Mapping[Path, object], labels: Path, config: DataConfig, known: set[str]
 ) -> tuple[dict[Path, list[Label]], list[str]]:
     """A CSV file's rows and a folder's images: either must name the other."""
-    by_name, faults = read_csv(labels, heading=config.heading)
+    by_name, errors = read_csv(labels, has_heading=config.has_heading)
     names = {path.relative_to(folder).as_posix(): path for path in sizes}
     if by_name and not known & set(by_name):
         raise ValueError(
             f"{labels} names no image: names start from the folder of a split's images, as {min(known)!r}, "
             f"got {next(iter(by_name))!r}"
         )
-    faults += [f"{labels}: {name} is named there, but it is not in {folder}" for name in by_name if name not in known]
-    faults += [
+    errors += [f"{labels}: {name} is named there, but it is not in {folder}" for name in by_name if name not in known]
+    errors += [
         f"{path}: it has no row in {labels}; add one, with blanks if there is no object"
         for name, path in names.items()
         if name not in by_name
     ]
-    return {path: objects for name, path in names.items() if (objects := by_name.get(name)) is not None}, faults
+    return {path: objects for name, path in names.items() if (objects := by_name.get(name)) is not None}, errors
 
 
 def _read_texts(
@@ -150,15 +150,15 @@ def _read_texts(
     """The text file of each image; one without an image is a fault, an image without one has no object."""
     if not labels.is_dir():
         raise ValueError(f"there is no folder {labels} with the labels of {folder}")
-    found, faults = {}, []
+    found, errors = {}, []
     for path, size in sizes.items():
         if size is None:
             continue
         text = labels / path.relative_to(folder).with_suffix(".txt")
-        objects, wrong = read_text(text, format=config.format, size=size, heading=config.heading)
-        faults += wrong
+        objects, wrong = read_text(text, format=config.format, size=size, has_heading=config.has_heading)
+        errors += wrong
         if not wrong:
             found[path] = objects
     wanted = {Path(name).with_suffix("") for name in known} | {Path(_CLASSES)}
     orphans = sorted(text for text in labels.rglob("*.txt") if text.relative_to(labels).with_suffix("") not in wanted)
-    return found, faults + [f"{text}: there is no such image in {folder}" for text in orphans]
+    return found, errors + [f"{text}: there is no such image in {folder}" for text in orphans]

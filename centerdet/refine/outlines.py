@@ -2,7 +2,7 @@
 
 The posterior of an outline's parameters is its prior times the exponential of the evidence summed over the pixels that
 the outline covers. Parameters are a row of six: x, y, yaw, width, height, and shape (a standard normal number, see
-``SceneFacts.play``).
+``ScenePrior.play``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from centerdet.refine.edges import PAD, compiled, edge_pixels, edge_sum
+from centerdet.refine.bresenham import PAD, compiled, edge_pixels, edge_sum
 
 IMPOSSIBLE = -1e9
 _HOPE = 0.6  # nats: what a pixel of a hazy outline may well bring

@@ -1,0 +1,1 @@
+"""The command ``centerdet``: one file a command."""

@@ -1,0 +1,137 @@
+"""Training batches from scenes of any kind: a data set, a function that draws one, or any iterable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from centerdet.box import RotatedBox
+from centerdet.data.augment import Augmentation
+from centerdet.model.types import Batch
+from centerdet.preprocessing import MIN_SIDE, to_unit_range
+
+Scene = tuple[ArrayLike, RotatedBox | None]
+SceneSource = Sequence[Scene] | Callable[[np.random.Generator], Scene] | Iterable[Scene]
+
+
+class CropBatches:
+    """A series of training batches: windows of scenes, with the object's centre in them where there is one.
+
+    Batch ``step`` depends on ``(seed, step)`` alone, unless the scenes come from a plain iterable.
+
+    Args:
+        scenes: A sequence (scenes are taken from it at random); or a function that draws one scene with the
+            ``numpy.random.Generator`` that it is given; or an iterable, taken in its order, again from the start where
+            it ends. A scene is an image ``(H, W)`` and a ``RotatedBox`` or ``None``.
+        seed: Of the series.
+        steps: Its length.
+        batch_size: Scenes in a batch.
+        crop_size: Side of the windows in pixels, at least 64. They are no larger than the images, as a detector will see
+            those; where a batch has images of several sizes, the smaller ones are padded with zeros.
+        augmentation: What to do with each scene before the window is cut.
+        intensity_range: As in ``images.to_unit_range``.
+
+    Raises:
+        ValueError: If there are no scenes, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        scenes: SceneSource,
+        *,
+        seed: int,
+        steps: int,
+        batch_size: int = 16,
+        crop_size: int = 128,
+        augmentation: Augmentation | None = None,
+        intensity_range: tuple[float, float] | None = None,
+    ) -> None:
+        if crop_size < MIN_SIDE or batch_size < 1 or steps < 1:
+            raise ValueError(
+                f"window must be at least {MIN_SIDE}, batch_size and steps at least 1, "
+                f"got {crop_size}, {batch_size} and {steps}"
+            )
+        if isinstance(scenes, Sequence) and not len(scenes):
+            raise ValueError("training needs at least one scene, got none")
+        self.scenes, self.seed, self.steps = scenes, seed, steps
+        self.batch_size, self.crop_size = batch_size, crop_size
+        self.augmentation, self.intensity_range = augmentation, intensity_range
+        self._iterator: Iterator[Scene] = iter(())
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        """Batch ``step``, from 0 to ``len - 1``.
+
+        Raises:
+            IndexError: If there is no such step.
+            ValueError: If a scene is not an image with a box or ``None``.
+        """
+        if not 0 <= step < self.steps:
+            raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}")
+        rng = np.random.Generator(np.random.SFC64((self.seed, step)))
+        images, boxes = zip(*(self._cut(self._draw(rng), rng) for _ in range(self.batch_size)), strict=True)
+        shape = np.max([image.shape for image in images], axis=0)
+        padded = [np.pad(image, [(0, side) for side in shape - image.shape]) for image in images]
+        return Batch(
+            images=torch.from_numpy(np.stack(padded))[:, None],
+            boxes=torch.from_numpy(np.stack([np.zeros(5) if box is None else box.to_array() for box in boxes])).float(),
+            has_object=torch.tensor([box is not None for box in boxes]),
+        )
+
+    def _cut(self, scene: Scene, rng: np.random.Generator) -> tuple[NDArray[np.float32], RotatedBox | None]:
+        picture, box = _check_scene(scene)
+        image = to_unit_range(picture, self.intensity_range)
+        if self.augmentation is not None:
+            image, box = self.augmentation(image, box, rng)
+        return crop_around(image, box, self.crop_size, rng)
+
+    def _draw(self, rng: np.random.Generator) -> Scene:
+        if isinstance(self.scenes, Sequence):
+            return self.scenes[int(rng.integers(len(self.scenes)))]
+        if callable(self.scenes):
+            return self.scenes(rng)
+        for scene in self._iterator:
+            return scene
+        self._iterator = iter(self.scenes)
+        for scene in self._iterator:
+            return scene
+        raise ValueError(
+            "training needs more scenes: the iterable has ended, and gives none when it is started again; "
+            "give a list, or a function that draws a scene"
+        )
+
+
+def _check_scene(scene: Any) -> Scene:
+    if not isinstance(scene, Sequence) or len(scene) != 2 or not isinstance(scene[1], RotatedBox | None):
+        kinds = [type(part).__name__ for part in scene] if isinstance(scene, Sequence) else type(scene).__name__
+        raise ValueError(
+            f"a scene is an image and a RotatedBox (or None), got {kinds}; from_array makes one of five numbers"
+        )
+    return scene
+
+
+def crop_around(
+    image: NDArray[np.float32], box: RotatedBox | None, crop_size: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], RotatedBox | None]:
+    """A window of an image ``(H, W)``, no larger than that, at random among those that hold the object.
+
+    As far as the object lies in the image and fits into the window; its centre is always inside, if the image has it.
+    """
+    height, width = (min(crop_size, side) for side in image.shape)
+    last = np.array([width, height]) - 1  # x and y in a window
+    high = np.array(image.shape[::-1]) - 1 - last  # of the window's corner
+    low = np.zeros_like(high)
+    if box is not None:
+        points = np.vstack([box.corners(), [box.x, box.y]]).clip(0, high + last)
+        ends = np.stack([np.ceil(points.max(0)) - last, np.floor(points.min(0))])
+        center = np.stack([np.ceil(points[4]) - last, np.floor(points[4])])  # what a larger object must keep
+        low, high = np.sort(ends, axis=0).clip(*center).clip(0, high).astype(int)
+    left, top = rng.integers(low, high + 1).tolist()
+    cut = image[top : top + height, left : left + width].copy()  # a view would keep the whole image
+    return cut, box and RotatedBox(box.x - left, box.y - top, box.yaw, box.width, box.height)

@@ -1,0 +1,1 @@
+"""Detectors: network, codec and threshold in one weights file."""

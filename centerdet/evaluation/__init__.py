@@ -1,0 +1,1 @@
+"""Scores, error analysis and reports."""

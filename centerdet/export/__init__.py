@@ -1,0 +1,6 @@
+"""Export to ONNX, and the detector that runs an exported model without torch."""
+
+from centerdet.export.onnx import export_onnx
+from centerdet.export.runtime import OnnxDetector
+
+__all__ = ["OnnxDetector", "export_onnx"]

@@ -1,0 +1,57 @@
+"""What an image is to this library, and the one rule by which its pixels become numbers in [0, 1]."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MIN_SIDE = 64  # px: the smallest side of an image that the library works on
+PIXEL_RULE = "uint8 / 255, uint16 / 65535, floats in [0, 1] as they are; no resizing, no normalisation"
+_FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
+
+
+def to_unit_range(image: ArrayLike, intensity_range: tuple[float, float] | None = None) -> NDArray[np.float32]:
+    """Checks a single-channel image and scales it.
+
+    Without ``intensity_range``: uint8 / 255, uint16 / 65535, floats in [0, 1] as they are. With ``intensity_range = (low, high)``:
+    ``(image - low) / (high - low)``, cut to [0, 1], whatever the type.
+
+    Args:
+        image: ``(H, W)``, each side at least 64 px; uint8, uint16 or floats.
+        intensity_range: Pixel values that become 0 and 1.
+
+    Returns:
+        A new array ``(H, W)``, float32 in [0, 1].
+
+    Raises:
+        ValueError: If shape, type or values are others.
+    """
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"an image must be convertible to a numpy array: {error}") from None
+    if array.ndim != 2:
+        raise ValueError(
+            f"an image must have 2 dimensions (height, width), got shape {array.shape}; "
+            "select one channel, and use detect_batch for several images"
+        )
+    if min(array.shape) < MIN_SIDE:
+        raise ValueError(f"an image must be at least {MIN_SIDE} px a side, got {array.shape}; pad it")
+    dtype = array.dtype.newbyteorder("=")
+    if dtype in _FULL_SCALE:
+        low, high = intensity_range or (0.0, _FULL_SCALE[dtype])
+        return ((array - np.float32(low)) / np.float32(high - low)).clip(0, 1).astype(np.float32)
+    if dtype.kind != "f":
+        raise ValueError(f"an image must be uint8, uint16 or floating point, got {array.dtype}; convert it")
+    if not np.isfinite(array).all():
+        raise ValueError("an image must have finite pixels, got NaN or infinity; replace them, for example by 0")
+    if intensity_range is not None:
+        low, high = intensity_range  # in double precision: half precision knows no number above 65,504
+        return ((array.astype(np.float64).clip(low, high) - low) / (high - low)).astype(np.float32)
+    low, high = float(array.min()), float(array.max())
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"floating-point pixels must lie in [0, 1], got {low:g} to {high:g}; rescale them, "
+            "or say which values are 0 and 1 (intensity)"
+        )
+    return array.astype(np.float32)

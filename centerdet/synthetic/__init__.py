@@ -1,0 +1,1 @@
+"""The task's scenes, one by one and in batches."""

@@ -1,0 +1,94 @@
+"""A run's record: TensorBoard curves and pictures, and the same numbers as ``metrics.jsonl``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from centerdet.detector.detector import Detector
+from centerdet.drawing import contact_sheet, draw_tile
+from centerdet.evaluation.report import EvaluationReport
+from centerdet.files import write_atomically
+from centerdet.model.losses import LossTerms
+from centerdet.preprocessing import to_unit_range
+
+_CURVES = {"ap": "AP@0.7", "ap_mean": "AP@[0.50:0.95]", "mean_iou": "IoU", "presence_accuracy": "objectness accuracy"}
+_TILE = 320  # px: about the longer side of a picture
+
+
+class MetricLogger:
+    """Writes the record; use it as a context manager.
+
+    Args:
+        directory: The run's folder.
+        resume_from: Step to go on after; later entries, of steps that will be done again, are dropped.
+    """
+
+    def __init__(self, directory: Path, *, resume_from: int = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and needed in training alone
+
+        self._path = directory / "metrics.jsonl"
+        kept = []
+        if resume_from and self._path.exists():
+            kept = [line for line in self._path.read_text().splitlines() if _step(line) <= resume_from]
+        write_atomically(self._path, "".join(f"{line}\n" for line in kept).encode())
+        purge = resume_from + 1 if resume_from else None
+        self._board = SummaryWriter(directory / "tensorboard", purge_step=purge)
+        # Pictures take megabytes: in a folder of their own, the curves stay small enough to be kept and sent around.
+        self._pictures = SummaryWriter(directory / "tensorboard" / "pictures", purge_step=purge)
+
+    def __enter__(self) -> MetricLogger:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for board in (self._board, self._pictures):
+            try:
+                board.close()
+            except OSError:
+                if kind is None:  # else the folder is what the run has already stopped at
+                    raise
+
+    def log_losses(self, step: int, terms: LossTerms, learning_rate: float) -> None:
+        """Records the loss, each of its terms, and the learning rate."""
+        losses = {name: float(value) for name, value in terms._asdict().items()}
+        for name, value in losses.items():
+            self._board.add_scalar(f"loss/{name}", value, step)
+        self._board.add_scalar("learning rate", learning_rate, step)
+        self._append({"step": step, "loss": losses, "learning_rate": learning_rate})
+
+    def log_validation(
+        self, step: int, report: EvaluationReport, detector: Detector, images: Sequence[NDArray]
+    ) -> None:
+        """Records the validation report, and heatmaps over a few images."""
+        for field, name in _CURVES.items():
+            self._board.add_scalar(f"validation/{name}", getattr(report, field), step)
+        tiles = [
+            draw_tile(
+                to_unit_range(image, detector.intensity_range),
+                _TILE,
+                predicted=answer,
+                heatmap=detector.heatmap(image),
+                has_heading=detector.has_heading,
+            )
+            for image, answer in zip(images, detector.detect_batch(images), strict=True)
+        ]
+        self._pictures.add_image("heatmaps", contact_sheet(tiles), step, dataformats="HWC")
+        self._board.flush()
+        self._pictures.flush()
+        self._append({"step": step, "validation": report.to_dict(), "threshold": detector.threshold})
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        with open(self._path, "a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def _step(line: str) -> float:
+    """The step of an entry; an entry that a crash cut short counts as later than any."""
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return float("inf")

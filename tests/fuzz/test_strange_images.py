@@ -1,0 +1,132 @@
+"""Image files from strangers: whatever they hold, they are read or refused."""
+
+import contextlib
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from centerdet.data.image_io import image_size, read_image
+
+SMALL = (np.random.default_rng(0).random((70, 80)) * 255).astype(np.uint8)  # 80 px wide
+
+
+def picture(format, *, orientation=None):
+    """The small image as a file's content."""
+    buffer, tags = io.BytesIO(), Image.Exif()
+    tags[0x0112] = orientation
+    Image.fromarray(SMALL).save(buffer, format, **({"exif": tags} if orientation else {}))
+    return buffer.getvalue()
+
+
+def array(shape=SMALL.shape, content=None, descr="|u1"):
+    """An NPY file's content with any header."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})
+    return buffer.getvalue() + (SMALL.tobytes() if content is None else content)
+
+
+def archive():
+    buffer = io.BytesIO()
+    np.savez(buffer, image=SMALL)
+    return buffer.getvalue()
+
+
+def bomb(format, width, height):
+    """The small picture with another size in its header."""
+    content = picture(format)
+    if format == "PNG":
+        header = b"IHDR" + struct.pack(">II", width, height) + content[24:29]
+        return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+    if format == "BMP":
+        return content[:18] + struct.pack("<ii", width, height) + content[26:]
+    if format == "JPEG":
+        return content.replace(struct.pack(">HH", 70, 80), struct.pack(">HH", height, width), 1)
+    for tag, old, new in ((256, 80, width), (257, 70, height)):
+        entries = [struct.pack(f"<HHI{kind}", tag, code, 1, old) for code, kind in ((3, "H"), (4, "I"))]
+        entry = next(entry for entry in entries if entry in content)
+        content = content.replace(entry.ljust(12, b"\0"), struct.pack("<HHII", tag, 4, 1, new))
+    return content
+
+
+@pytest.mark.parametrize(("width", "height"), [(20_000, 6_000), (60_000, 60_000)])
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "BMP", "NPY"])
+def test_bombs_are_refused_before_they_are_decoded(format, width, height, tmp_path, monkeypatch):
+    path = tmp_path / f"bomb.{format.lower()}"
+    with open(path, "wb") as file:
+        file.write(array((height, width), b"") if format == "NPY" else bomb(format, width, height))
+        if format == "NPY":
+            file.truncate(file.tell() + width * height)  # sparse: it takes no space
+    decoded = []
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: decoded.append("by OpenCV"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: decoded.append("by Pillow"))
+    monkeypatch.setattr(np, "load", lambda *_, **__: decoded.append("by numpy"))
+    with pytest.raises(ValueError, match=f"cannot read {path}: .*({width} x {height} pixels|exceeds limit)"):
+        read_image(path)
+    assert decoded == []
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "BMP"])
+def test_the_bombs_differ_from_good_files_in_their_size_alone(format, tmp_path):
+    (tmp_path / "good").write_bytes(bomb(format, 80, 70))
+    assert image_size(tmp_path / "good") == (80, 70)
+    assert read_image(tmp_path / "good").shape == (70, 80)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (archive(), "magic string"),  # NPZ by the name of NPY
+        (array((70, 80, 10**9), b""), "greater than file size"),
+        (array((70, 80, 5), bytes(28_000)), "got shape"),
+        (array((5600,)), "got shape"),
+        (array(descr="<c8", shape=(70, 10)), "got complex64"),
+        (array(descr="|S80", shape=(70, 1)), "got .S80"),
+        (array((70, 81)), "length|size|beyond"),
+        (array().replace(b"(70, 80), }", b"(70, 80),  "), ""),
+        (array(descr="|O"), ""),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(content, message, tmp_path):
+    path = tmp_path / "a.npy"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"cannot read {path}: .*{message}"):
+        read_image(path)
+
+
+def test_formats_that_are_not_named_are_refused(tmp_path):
+    Image.fromarray(SMALL).save(tmp_path / "a.gif")
+    (tmp_path / "a.gif").rename(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="cannot identify image file"):
+        read_image(tmp_path / "a.png")
+
+
+CONTENTS = [
+    *((".png", picture(format)) for format in ("PNG", "JPEG", "TIFF", "BMP")),
+    *((".jpg", picture(format, orientation=6)) for format in ("PNG", "JPEG", "TIFF")),
+    (".npy", array()),
+    (".npy", archive()),
+]
+
+
+@given(
+    st.sampled_from(CONTENTS),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.booleans(), st.integers(0, 255)), max_size=8),
+    st.floats(0, 1),
+)
+@settings(max_examples=150)
+def test_damaged_files_are_read_or_refused(tmp_path_factory, file, changes, kept):
+    suffix, content = file
+    damaged = bytearray(content)
+    for place, early, value in changes:
+        damaged[int(place * (min(200, len(damaged)) if early else len(damaged)))] = value
+    path = tmp_path_factory.getbasetemp() / f"damaged{suffix}"
+    path.write_bytes(damaged[: max(1, int(kept * len(damaged)))] if kept < 0.3 else damaged)
+    with contextlib.suppress(ValueError):
+        assert read_image(path).ndim == 2

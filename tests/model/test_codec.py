@@ -1,0 +1,227 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from centerdet import Codec, CodecConfig, RotatedBox, score_iou
+from centerdet.box import yaw_error
+from centerdet.model.types import Prediction
+from centerdet.synthetic.batches import draw_batch
+from centerdet.synthetic.scenes import ScenesConfig
+
+SIZE = (200, 200)
+
+
+def perfect(target):
+    """What a network would say that has learned its target to the letter."""
+    heatmap = target.heatmap.clamp(1e-6, 1 - 1e-6)
+    return Prediction(center=heatmap.logit(), size=target.size, yaw=target.yaw, offset=target.offset)
+
+
+def as_tensors(*boxes):
+    return torch.tensor(np.array([box.to_array() for box in boxes])), torch.ones(len(boxes), dtype=torch.bool)
+
+
+@pytest.mark.parametrize(("stride", "count"), [(4, 2000), (8, 2000), (2, 600), (1, 200)])
+def test_decode_returns_every_box_that_the_generator_makes(stride, count):
+    rng = np.random.Generator(np.random.SFC64(0))
+    boxes = draw_batch(rng, count, scenes=ScenesConfig(ship_probability=1.0)).boxes.double()
+    codec = Codec(stride=stride)
+    there = torch.ones(100, dtype=torch.bool)
+    found = torch.cat([codec.decode(perfect(codec.encode(part, there, SIZE)))[0] for part in boxes.split(100)])
+    assert (found - boxes)[:, [0, 1, 3, 4]].abs().max() < 0.05  # px
+    assert yaw_error(found[:, 2], boxes[:, 2]).max() < 0.01  # rad
+
+
+def test_fractional_centres_and_uneven_images_come_back():
+    rng = np.random.default_rng(0)
+    for height, width in [(64, 64), (65, 131), (203, 70)]:
+        boxes = [
+            RotatedBox(rng.uniform(0, width - 1), rng.uniform(0, height - 1), yaw, 20, 31)
+            for yaw in rng.uniform(-3.1, 3.1, 50)
+        ]
+        codec = Codec()
+        found, scores = codec.decode(perfect(codec.encode(*as_tensors(*boxes), (height, width))))
+        np.testing.assert_allclose(found, [box.to_array() for box in boxes], atol=0.01)
+        assert (scores > 0.999).all()
+
+
+def test_the_truth_scores_1():
+    box = RotatedBox(31.25, 77.5, 2.0, 20, 30)
+    codec = Codec()
+    found, _ = codec.decode(perfect(codec.encode(*as_tensors(box), SIZE)))
+    assert score_iou(found[0], box.to_array()) == pytest.approx(1, abs=1e-4)
+
+
+def test_encode_puts_the_peak_in_the_centres_cell():
+    codec = Codec(stride=4)
+    target = codec.encode(*as_tensors(RotatedBox(41.5, 85.5, 0.3, 20, 30), RotatedBox(43.6, 85.5, 0.3, 20, 30)), SIZE)
+    assert target.heatmap.shape == (2, 1, 50, 50)
+    # Cell 10 covers pixels 40..43, its centre is 41.5; 43.6 is nearer to the centre of cell 11 (pixels 44..47).
+    assert target.mask.nonzero().tolist() == [[0, 0, 21, 10], [1, 0, 21, 11]]
+    assert target.heatmap[target.mask].tolist() == [1.0, 1.0]
+    assert target.offset[0, :, 21, 10].tolist() == [0, 0]
+    assert target.offset[0, :, 20, 12].tolist() == [-2, 1]
+
+
+def test_the_gaussian_is_the_one_of_the_docstring():
+    config = CodecConfig(sigma_ratio=0.1, min_sigma=0.1)
+    target = Codec(stride=2, config=config).encode(*as_tensors(RotatedBox(50.5, 60.5, 0, 30, 40)), SIZE)
+    sigma = 0.1 * math.sqrt(30 * 40)  # px
+    # Cell [31, 28] has its centre at (56.5, 62.5), 6 px right of and 2 px below the box's.
+    assert target.heatmap[0, 0, 31, 28] == pytest.approx(math.exp(-(6**2 + 2**2) / (2 * sigma**2)), rel=1e-5)
+
+
+def test_small_objects_keep_a_gaussian_of_the_smallest_width():
+    target = Codec().encode(*as_tensors(RotatedBox(41.5, 41.5, 0, 1, 1)), SIZE)
+    assert target.heatmap[0, 0, 10, 11] == pytest.approx(math.exp(-1 / (2 * 0.6**2)), rel=1e-5)
+
+
+def test_maps_hold_what_their_docstring_says():
+    target = Codec(config=CodecConfig(size_unit=10)).encode(*as_tensors(RotatedBox(50, 60, 0.5, 20, 30)), SIZE)
+    assert (target.size[0, 0] == 2).all()
+    assert (target.size[0, 1] == 3).all()
+    assert target.yaw[0, :, 3, 3].tolist() == pytest.approx([math.sin(0.5), math.cos(0.5)])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "cell"), [(-30, 20.5, [5, 0]), (20.5, -30, [0, 5]), (400, 20.5, [5, 17]), (20.5, 400, [15, 5])]
+)
+def test_a_centre_outside_the_image_is_learned_at_the_nearest_cell_of_the_border(x, y, cell):
+    target = Codec(stride=4).encode(*as_tensors(RotatedBox(x, y, 0.3, 80, 120)), (64, 70))
+    assert target.mask.nonzero().tolist() == [[0, 0, *cell]]
+    assert target.heatmap[target.mask].tolist() == [1.0]
+
+
+def test_without_a_heading_boxes_half_a_turn_apart_are_one():
+    boxes = [RotatedBox(60, 70, yaw, 20, 31) for yaw in (1.0, 1.0 - math.pi, -0.7, -0.7 + math.pi)]
+    codec = Codec(has_heading=False)
+    target = codec.encode(*as_tensors(*boxes), SIZE)
+    torch.testing.assert_close(target.yaw[::2], target.yaw[1::2], atol=1e-5, rtol=0)
+    found, _ = codec.decode(perfect(target))
+    assert found[:, 2].tolist() == pytest.approx([1.0, 1.0, -0.7, -0.7], abs=1e-4)
+
+
+def test_maps_are_made_and_read_where_the_tensors_are():
+    boxes, has_object = (tensor.to("meta") for tensor in as_tensors(RotatedBox(60, 70, 1.0, 20, 31)))
+    target = Codec().encode(boxes, has_object, SIZE)
+    found = Codec().decode(Prediction(target.heatmap, target.size, target.yaw, target.offset))
+    assert {part.device.type for part in (*target, *found)} == {"meta"}
+
+
+def test_an_image_without_an_object_has_an_empty_target():
+    boxes = torch.tensor([[0.0] * 5, [math.nan] * 5])
+    target = Codec().encode(boxes, torch.zeros(2, dtype=torch.bool), SIZE)
+    assert not target.heatmap.any()
+    assert not target.mask.any()
+    assert all(torch.isfinite(part).all() for part in target)
+
+
+def test_decode_averages_by_the_heatmaps_weight():
+    center = torch.full((1, 1, 8, 8), -20.0)
+    center[0, 0, 4, 3], center[0, 0, 4, 4] = torch.tensor([0.75, 0.25]).logit()
+    size = torch.ones(1, 2, 8, 8)
+    size[0, :, 4, 4] = 2.0
+    zero = torch.zeros(1, 2, 8, 8)
+    yaw = zero.clone()
+    yaw[:, 0] = 1.0
+    boxes, scores = Codec(stride=4).decode(Prediction(center=center, size=size, yaw=yaw, offset=zero))
+    # x: cells 3 and 4 have their centres at 13.5 and 17.5; size: 32 and 64 px
+    assert boxes[0].tolist() == pytest.approx([14.5, 17.5, math.pi / 2, 40, 40], abs=1e-4)
+    assert scores[0] == pytest.approx(0.75)
+
+
+def test_decode_ignores_far_cells_and_the_outside_of_the_map():
+    center = torch.full((1, 1, 8, 8), -20.0)
+    center[0, 0, 0, 7] = 3.0
+    center[0, 0, 5, 5] = 2.9
+    maps = torch.zeros(1, 2, 8, 8)
+    boxes, _ = Codec().decode(Prediction(center=center, size=maps + 1, yaw=maps + 1, offset=maps))
+    assert boxes[0].tolist() == pytest.approx([29.5, 1.5, math.pi / 4, 32, 32], abs=1e-4)
+
+
+@pytest.mark.parametrize("heading", [True, False])
+@pytest.mark.parametrize("window", [1, 3, 5, 7])
+def test_decode_is_its_docstring(decode_window, has_heading):
+    """Cell by cell, at any place of the peak: corners and sides of the map too."""
+    rows, columns, stride, unit = 5, 6, 4, 32.0
+    rng = torch.Generator().manual_seed(decode_window)
+    for peak in range(rows * columns):
+        maps = Prediction(*(torch.randn(1, n, rows, columns, generator=rng).double() for n in (1, 2, 2, 2)))
+        maps.center.flatten()[peak] = 4.0
+        maps.size.abs_().add_(0.2)
+        total, sums = 0.0, np.zeros(6)
+        for row in range(
+            max(0, peak // columns - decode_window // 2), min(rows, peak // columns + decode_window // 2 + 1)
+        ):
+            for column in range(
+                max(0, peak % columns - decode_window // 2), min(columns, peak % columns + decode_window // 2 + 1)
+            ):
+                size, yaw, offset = (part[0, :, row, column].numpy() for part in maps[1:])
+                place = [column * stride + 1.5, row * stride + 1.5] + offset * stride
+                weight = maps.center[0, 0, row, column].sigmoid().item()
+                total, sums = total + weight, sums + weight * np.concatenate([size * unit, yaw, place])
+        width, height, sin, cos, x, y = sums / total
+        codec = Codec(
+            stride=stride, has_heading=has_heading, config=CodecConfig(decode_window=decode_window, size_unit=unit)
+        )
+        boxes, scores = codec.decode(maps)
+        expected = [x, y, math.atan2(sin, cos) / (1 if has_heading else 2), width, height]
+        np.testing.assert_allclose(boxes[0].numpy(), expected, rtol=1e-4, atol=1e-4)
+        assert scores.item() == pytest.approx(1 / (1 + math.exp(-4)))
+
+
+def test_the_heatmap_is_interpolated_between_the_cells_centres():
+    center = torch.tensor([[0.2, 0.4, 0.6], [0.1, 0.3, 0.5]]).logit()[None, None]
+    maps = torch.zeros(1, 2, 2, 3)
+    heatmap = Codec(stride=4).heatmap(Prediction(center=center, size=maps, yaw=maps, offset=maps), (7, 10))
+    assert heatmap.shape == (1, 7, 10)
+    assert heatmap[0, 0, 0].item() == pytest.approx(0.2)  # nothing beyond the outer cells' centres
+    between = [heatmap[0, row, column].item() for row, column in ((1, 4), (2, 4))]  # x = 1.5 and 5.5: cells 0 and 1
+    top, bottom = (low + (high - low) * 2.5 / 4 for low, high in ((0.2, 0.4), (0.1, 0.3)))
+    assert between == pytest.approx([top, top + (bottom - top) * 0.5 / 4], abs=1e-6)
+
+
+def test_decode_never_gives_a_box_without_extent():
+    maps = torch.zeros(1, 2, 8, 8)
+    boxes, _ = Codec().decode(Prediction(center=maps[:, :1], size=maps - 1, yaw=maps, offset=maps))
+    assert boxes[0, 3:].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"window": 2},
+        {"window": -1},
+        {"size_unit": 0},
+        {"sigma_ratio": -1.0},
+        {"size_unit": math.nan},
+        {"min_sigma": math.inf},
+    ],
+)
+def test_impossible_settings_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be"):
+        CodecConfig(**arguments)
+
+
+def test_without_its_peak_a_heatmap_shows_the_next_one():
+    codec = Codec()
+    first, second = RotatedBox(60, 80, 1.0, 24, 36), RotatedBox(150, 120, -2.0, 30, 40)
+    a, b = (perfect(codec.encode(*as_tensors(box), SIZE)) for box in (first, second))
+    both = Prediction(*(torch.where(a.center >= b.center, x, y) for x, y in zip(a, b, strict=True)))
+    both = both._replace(center=torch.maximum(a.center + 1, b.center))
+    found = [codec.decode(maps)[0][0].tolist() for maps in (both, codec.without_peak(both))]
+    for box, wanted in zip(found, (first, second), strict=True):
+        assert score_iou(box, wanted) > 0.95
+
+
+def test_each_image_of_a_batch_loses_its_own_peak():
+    rng = torch.Generator().manual_seed(0)
+    maps = Prediction(*(torch.randn(3, channels, 12, 15, generator=rng) for channels in (1, 2, 2, 2)))
+    together = Codec().without_peak(maps).center
+    for index in range(3):
+        alone = Codec().without_peak(Prediction(*(part[index : index + 1] for part in maps))).center[0]
+        assert torch.equal(together[index], alone)
+        assert (alone != maps.center[index]).sum() <= 25
+        assert alone.max() < maps.center[index].max()

@@ -1,0 +1,104 @@
+"""Under load: many threads, many images, many files of which some are broken."""
+
+import gc
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from centerdet.data.image_io import find_images
+from centerdet.data.predict import answer
+from tests.helpers import make_detector, noisy_bar
+
+
+@pytest.mark.parametrize("seconds", [2, pytest.param(60, marks=pytest.mark.slow)])
+def test_eight_threads_share_a_detector(seconds):
+    detector, images = make_detector(), [noisy_bar(side, seed) for side in (64, 80) for seed in range(8)]
+    expected = detector.detect_batch(images)
+    end, start = time.monotonic() + seconds, threading.Barrier(8)
+
+    def look(number):
+        """Goes through the images again and again, alone and in batches, each thread from another one on."""
+        order = [(number * 2 + index) % len(images) for index in range(len(images))]
+        start.wait()
+        rounds = 0
+        while time.monotonic() < end or not rounds:
+            found = [detector(images[index]) for index in order[:8]]
+            found += detector.detect_batch([images[index] for index in order[8:]])
+            for index, one in zip(order, found, strict=True):
+                other = expected[index]
+                assert (one is None) == (other is None)
+                if one is not None:
+                    np.testing.assert_allclose(one.box.to_array(), other.box.to_array(), rtol=0, atol=1e-4)
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(8) as pool:
+        assert min(pool.map(look, range(8))) >= 1
+    assert any(expected)
+
+
+def resident():
+    """Bytes of memory that the process occupies now."""
+    gc.predict_all()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.parametrize(("first", "all_of_them"), [(200, 1000), pytest.param(1000, 20_000, marks=pytest.mark.slow)])
+def test_memory_does_not_grow_with_the_number_of_images(first, all_of_them):
+    detector, rng = make_detector(), np.random.default_rng(0)
+    sizes = [(64, 64), (64, 71), (80, 66)]
+
+    def look(count):
+        for number in range(0, count, 8):
+            detector.detect_batch(rng.random((8, *sizes[number // 8 % 3]), dtype=np.float32))
+
+    look(first)
+    before = resident()
+    look(all_of_them - first)
+    assert resident() <= 1.05 * before
+
+
+def break_file(path, kind):
+    """Makes an image file one that cannot be used."""
+    if kind == 0:
+        path.write_bytes(b"")
+    elif kind == 1:
+        path.write_bytes(b"not an image")
+    elif kind == 2:
+        path.write_bytes(path.read_bytes()[:40])
+    elif kind == 3:
+        path.unlink()
+    elif kind == 4:
+        path.unlink()
+        path.mkdir()
+    else:
+        np.save(path.with_suffix(".npy"), np.full((64, 64), np.nan))
+        path.unlink()
+        path.with_suffix(".npy").rename(path.with_suffix(".png"))  # an array, by the name of a picture
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(5000, marks=pytest.mark.slow)])
+def test_broken_files_leave_every_other_one_answered_once_and_in_order(count, tmp_path):
+    pictures = [(noisy_bar(64, seed) * 255).astype(np.uint8) for seed in range(10)]
+    for number in range(count):
+        cv2.imwrite(str(tmp_path / f"{number:04}.png"), pictures[number % 10])
+    paths = find_images(tmp_path)
+    broken = paths[7::20]
+    for number, path in enumerate(broken):
+        break_file(path, number % 6)
+    detector, told = make_detector(), []
+    expected = detector.detect_batch(pictures)
+    answers = list(answer(detector, paths, failed=told.append))
+    assert [path for path, _, _ in answers] == [path for path in paths if path not in set(broken)]
+    assert len(told) == len(broken) == count // 20
+    assert all(str(path) in line and "\n" not in line for path, line in zip(broken, told, strict=True))
+    for path, _, found in answers:
+        other = expected[int(path.stem) % 10]
+        assert (found is None) == (other is None)
+        if found is not None:
+            np.testing.assert_allclose(found.box.to_array(), other.box.to_array(), rtol=0, atol=1e-4)

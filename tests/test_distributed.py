@@ -1,0 +1,185 @@
+"""Two processes with half a batch each do what one does with the whole: forward, backward, and as a run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import centerdet
+import train as train_script
+from centerdet import CenterLoss, CenterNet, Codec, NetworkConfig, TrainingConfig, distributed
+from centerdet.model.equivariant import GroupBatchNorm
+from centerdet.synthetic.batches import CurriculumConfig, Phase, SyntheticBatches
+from tests.helpers import ROOT
+
+SMOKE = ROOT / "configs" / "smoke.yaml"
+NETWORK = NetworkConfig(channels=(8, 8), num_blocks=(1, 1))
+CONFIG = TrainingConfig(steps=6, warmup_steps=2, log_every=1, validate_every=3, checkpoint_every=2)
+BATCHES = SyntheticBatches(0, steps=6, curriculum=CurriculumConfig(batch_size=4, phases=(Phase(crop_size=64),)))
+VALIDATION = [centerdet.SyntheticScenes(1_000_000)[index] for index in range(10)]
+
+
+def fit(directory, *, source=BATCHES, resume=False):
+    torch.manual_seed(0)
+    parts = CenterNet(NETWORK), Codec(), CenterLoss(), source, VALIDATION
+    return centerdet.fit(*parts, config=CONFIG, directory=directory, resume=resume)
+
+
+def normalise():
+    """A batch norm's answer, gradients and statistics, for this process's half of a batch whose halves differ."""
+    torch.manual_seed(1)
+    features, wanted = torch.randn(6, 16, 5, 7) * 3 + 1, torch.randn(6, 16, 5, 7)
+    features[::2] += 4
+    features.requires_grad_()
+    norm = GroupBatchNorm(16)
+    rank = slice(None) if distributed.world_size() == 1 else slice(torch.distributed.get_rank(), None, 2)
+    answer = norm(features[rank])
+    # The loss of the whole batch is the mean of the halves' losses.
+    (answer * wanted[rank]).sum().mul(distributed.world_size()).backward()
+    weights = {name: distributed.all_reduce_mean(parameter.grad) for name, parameter in norm.named_parameters()}
+    return {
+        "answer": answer,
+        "features": features.grad / distributed.world_size(),
+        **weights,
+        **dict(norm.named_buffers()),
+    }
+
+
+def losses():
+    """The loss terms of each half, whose numbers of objects differ."""
+    torch.manual_seed(2)
+    batch, codec = BATCHES[5], Codec()
+    batch = batch._replace(has_object=torch.tensor([True, False, True, False]))
+    network = CenterNet(NETWORK).eval()
+    images, boxes, has_object = distributed.share(batch)
+    return distributed.all_reduce_mean(
+        torch.stack(CenterLoss()(network(images), codec.encode(boxes, has_object, (64, 64))))
+    )
+
+
+class Troubled:
+    """Batches of which the second process's share is not a number in one step; in another it alone is told to stop."""
+
+    def __init__(self, *, broken=None, stopped=None):
+        self.broken, self.stopped = broken, stopped
+
+    def __getitem__(self, step):
+        batch = BATCHES[step]
+        if step == self.broken:
+            batch.images[1] = torch.nan
+        if step == self.stopped and not distributed.is_main_process():
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch
+
+
+def message(error, directory, source):
+    """What a run that must fail says."""
+    with pytest.raises(error) as caught:
+        fit(directory, source=source)
+    return str(caught.value)
+
+
+def work(folder):
+    """What each of the two processes does; what it sees, it leaves in a file."""
+    odd = centerdet.Batch(*(part[:3] for part in BATCHES[0]))
+    with distributed.init_distributed(torch.device("cpu")):
+        seen = {
+            "share": distributed.share(BATCHES[0])._asdict(),
+            "norm": normalise(),
+            "losses": losses(),
+            "report": fit(folder / "whole").samples,
+            "broken": message(FloatingPointError, folder / "broken", Troubled(broken=3)),
+            "stopped": message(KeyboardInterrupt, folder / "stopped", Troubled(stopped=3)),
+            "resumed": fit(folder / "stopped", resume=True).samples,
+            "odd": message(ValueError, folder / "odd", [odd]),
+        }
+        torch.save(seen, folder / f"seen{torch.distributed.get_rank()}.pt")
+
+
+def run_two(*command):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*torchrun, *command], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """The folder of two processes' runs, and what each of the two saw."""
+    folder = tmp_path_factory.mktemp("two")
+    run_two(Path(__file__), folder)
+    return folder, [torch.load(folder / f"seen{rank}.pt") for rank in range(2)]
+
+
+def loss_curve(directory):
+    entries = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    return [[entry["step"], *entry["loss"].values()] for entry in entries if "loss" in entry]
+
+
+def test_each_process_has_scenes_of_its_own_and_together_they_have_the_batch(two):
+    for name, whole in BATCHES[0]._asdict().items():
+        parts = [seen["share"][name] for seen in two[1]]
+        assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
+
+
+def test_batch_norm_uses_the_whole_batch(two):
+    expected, halves = normalise(), [seen["norm"] for seen in two[1]]
+    answer = torch.stack([half.pop("answer") for half in halves], dim=1).flatten(0, 1)
+    torch.testing.assert_close(answer, expected.pop("answer"))
+    torch.testing.assert_close(sum(half.pop("features") for half in halves), expected.pop("features"))
+    for half in halves:
+        assert half.keys() == expected.keys() == {"weight", "bias", "running_mean", "running_var"}
+        torch.testing.assert_close(half, expected)
+
+
+def test_the_loss_is_that_of_the_whole_batch(two):
+    for seen in two[1]:
+        torch.testing.assert_close(seen["losses"], losses())
+
+
+def test_two_processes_have_the_loss_curve_of_one(two, tmp_path):
+    """Sums in another order differ in the seventh digit; six steps of learning may multiply that by a thousand."""
+    fit(tmp_path)
+    one = loss_curve(tmp_path)
+    assert len(one) == CONFIG.steps
+    torch.testing.assert_close(torch.tensor(loss_curve(two[0] / "whole")), torch.tensor(one), rtol=1e-4, atol=1e-4)
+
+
+def test_one_process_writes_and_all_know_the_best(two):
+    assert [seen["report"] for seen in two[1]] == [len(VALIDATION)] * 2
+    assert len(list((two[0] / "whole" / "tensorboard").glob("events*"))) == 1
+
+
+def test_a_loss_that_is_not_finite_in_one_process_stops_all(two):
+    assert all("the loss of step 3 is nan" in seen["broken"] for seen in two[1])
+    assert torch.load(two[0] / "broken" / "checkpoint.pt", weights_only=True)["step"] == 2
+
+
+def test_a_signal_to_one_process_stops_all_and_the_run_goes_on_exactly(two):
+    assert all("stopped after step 4 of 6" in seen["stopped"] for seen in two[1])
+    states = [torch.load(two[0] / name / "checkpoint.pt", weights_only=True) for name in ("whole", "stopped")]
+    assert all(torch.equal(states[0]["network"][name], value) for name, value in states[1]["network"].items())
+    assert loss_curve(two[0] / "stopped") == loss_curve(two[0] / "whole")
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(two):
+    assert all("2 processes cannot share a batch of 3 equally; choose" in seen["odd"] for seen in two[1])
+
+
+def test_torchrun_trains_as_one_process_does(tmp_path):
+    done = run_two("train.py", "--config", SMOKE, "--out", tmp_path / "two", "--device", "cpu")
+    assert done.stdout.count("processes: 2") == done.stdout.count("calibrated on 12 further") == 1
+    assert train_script.main(["--config", str(SMOKE), "--out", str(tmp_path / "one"), "--device", "cpu"]) == 0
+    curves = [torch.tensor(loss_curve(tmp_path / name)) for name in ("one", "two")]
+    assert len(curves[0]) == 4
+    torch.testing.assert_close(*curves, rtol=1e-4, atol=1e-4)
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))

@@ -1,0 +1,75 @@
+"""Working side by side and reading ahead change when things happen, not what."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from centerdet.parallel import parallel_map, prefetch
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_side_by_side_keeps_the_order_and_shares_torchs_threads(two_threads):
+    both, started_meanwhile = threading.Barrier(2), []
+
+    def work(number):
+        both.wait()  # two chunks are worked on at once
+        other = threading.Thread(target=lambda: started_meanwhile.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+        return number, torch.get_num_threads()
+
+    numbers, threads = zip(*parallel_map(work, range(6)), strict=True)
+    assert numbers == tuple(range(6))
+    assert set(threads) == {1}
+    assert set(started_meanwhile) == {2}  # whoever is not one of the workers has all of torch's threads
+    assert torch.get_num_threads() == 2
+
+
+def test_one_chunk_is_worked_on_where_it_is_asked_for(two_threads):
+    assert parallel_map(lambda _: threading.current_thread(), [0]) == [threading.current_thread()]
+    assert parallel_map(len, []) == []
+
+
+def test_an_error_in_one_of_several_threads_comes_back(two_threads):
+    with pytest.raises(ZeroDivisionError):
+        parallel_map(lambda number: 1 / number, [1, 0, 2])
+    assert torch.get_num_threads() == 2
+
+
+def test_reading_ahead_gives_all_in_order_and_draws_the_next_meanwhile():
+    drawn = []
+
+    def draw():
+        for number in range(10):
+            drawn.append(number)
+            yield number
+
+    items = prefetch(draw(), 3)
+    assert next(items) == 0
+    deadline = time.monotonic() + 10
+    while len(drawn) < 6 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert drawn == list(range(6))  # three ahead of those three, not more
+    assert list(items) == list(range(1, 10))
+    assert list(prefetch([], 3)) == []
+
+
+def test_an_error_while_drawing_comes_after_what_was_drawn_before():
+    def draw():
+        yield from range(3)
+        raise OSError("no more")
+
+    items = prefetch(draw(), 3)
+    assert [next(items) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="no more"):
+        next(items)
