@@ -14,7 +14,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 import centerdet
-from centerdet.cli.common import fail_cleanly, parse_measurement, pick_device, write_json
+from centerdet.cli.common import fail_cleanly, parse_measurement, select_device, write_json
 from centerdet.evaluation.error_analysis import error_analysis
 from centerdet.evaluation.metrics import predict_all_unthresholded
 from centerdet.evaluation.report import summarise
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     if options.report:
         check_folder(options.report)
-    detector = centerdet.load(options.weights, threshold=options.threshold, device=pick_device(options.device))
+    detector = centerdet.load(options.weights, threshold=options.threshold, device=select_device(options.device))
     lines: list[NDArray] = []
     if options.refine:
         detector = detector.refined()
@@ -51,11 +51,11 @@ def main(arguments: list[str] | None = None) -> None:
     report = summarise(results)
     if options.report:
         from centerdet.evaluation.html_report import (
-            render_page,  # here, since it needs matplotlib, which takes its time
+            render_html_report,  # here, since it needs matplotlib, which takes its time
         )
 
         title = f"{options.samples} default scenes, seed {options.seed}"
-        page = render_page(detector, everything, _draw(options, []), title=title, lines=lines)
+        page = render_html_report(detector, everything, _draw(options, []), title=title, lines=lines)
         write_atomically(options.report, page.encode())
     if options.json:
         write_json(options.json, {"seed": options.seed, "threshold": detector.threshold, **report.to_dict()})

@@ -15,7 +15,7 @@ import torch
 
 import centerdet
 from centerdet import distributed
-from centerdet.cli.common import fail_cleanly, pick_device, set_threads
+from centerdet.cli.common import fail_cleanly, select_device, set_threads
 from centerdet.synthetic.batches import SyntheticBatches
 from centerdet.training.config import Config, read_config
 
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     config = read_config(options.config)
     directory = options.out or Path("runs") / options.config.stem
-    device = pick_device(options.device)
+    device = select_device(options.device)
     set_threads(options.threads)
     with distributed.init_distributed(device) as device:
         first = distributed.is_main_process()

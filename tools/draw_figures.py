@@ -25,7 +25,7 @@ from centerdet.cli.common import WEIGHTS_HELP, fail_cleanly
 from centerdet.detector.calibration import calibration_error, reliability
 from centerdet.drawing import contact_sheet, draw_detection
 from centerdet.evaluation.metrics import predict_all
-from centerdet.evaluation.report import RIGHT, wilson_interval
+from centerdet.evaluation.report import CORRECT_IOU, wilson_interval
 from centerdet.files import write_atomically
 
 
@@ -115,7 +115,7 @@ def draw_reliability(detector: centerdet.Detector, seed: int, samples: int) -> b
     """How often detections are right (IoU > 0.7) against the score that they were given, as PNG."""
     results = predict_all(detector, centerdet.benchmark_scenes(seed, samples), count=samples, progress=True)
     predicted = ~np.isnan(results.scores)
-    scores, right = results.scores[predicted], results.iou[predicted] > RIGHT
+    scores, right = results.scores[predicted], results.iou[predicted] > CORRECT_IOU
     count, mean, fraction = reliability(scores, right)
     seen = count > 0
     intervals = [wilson_interval(int(hits), int(n)) for hits, n in zip((fraction * count).round(), count, strict=True)]

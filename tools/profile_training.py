@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import fail_cleanly, pick_device, set_threads
+from centerdet.cli.common import fail_cleanly, select_device, set_threads
 from centerdet.synthetic.batches import Phase, SyntheticBatches
 from centerdet.training.config import Config, read_config
 from centerdet.training.run import TrainingRun
@@ -49,7 +49,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Measures as the command line says."""
     options = parse_arguments(arguments)
-    config, device = read_config(options.config), pick_device(options.device)
+    config, device = read_config(options.config), select_device(options.device)
     set_threads(options.threads)
     size = config.curriculum.batch_size
     print(f"batches of {size} on {device}, {torch.get_num_threads()} threads, {options.steps} steps of each kind\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
-from centerdet.cli.common import fail_cleanly, pick_device
+from centerdet.cli.common import fail_cleanly, select_device
 from centerdet.training.replay import replay
 
 
@@ -29,7 +29,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Replays and prints as the command line says."""
     options = parse_arguments(arguments)
-    print(replay(options.file, device=pick_device(options.device)))
+    print(replay(options.file, device=select_device(options.device)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import fail_cleanly, parse_measurement, pick_device, write_json
+from centerdet.cli.common import fail_cleanly, parse_measurement, select_device, write_json
 
 NOISE_LEVELS = (0.6, 0.7, 0.8, 0.9, 1.0)
 LINES = (0, 3, 6, 9, 12)
@@ -32,7 +32,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Measures as the command line says."""
     options = parse_arguments(arguments)
-    detector = centerdet.load(options.weights, device=pick_device(options.device))
+    detector = centerdet.load(options.weights, device=select_device(options.device))
     usual = detector.network.config.noise_level
     reports: dict[tuple[float, bool, int], centerdet.EvaluationReport] = {}
     rows = [(level, told) for level in NOISE_LEVELS for told in (False, True) if not told or usual not in (None, level)]

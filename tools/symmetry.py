@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
 from centerdet.box import paired_iou, yaw_error
-from centerdet.cli.common import fail_cleanly, parse_measurement, pick_device, write_json
+from centerdet.cli.common import fail_cleanly, parse_measurement, select_device, write_json
 from centerdet.model.equivariant import matrices, transform
 
 AGREES = 0.8  # IoU
@@ -48,7 +48,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Measures as the command line says."""
     options = parse_arguments(arguments)
-    detector = centerdet.load(options.weights, device=pick_device(options.device))
+    detector = centerdet.load(options.weights, device=select_device(options.device))
     scenes = centerdet.SyntheticScenes(options.seed, config=centerdet.ScenesConfig(image_size=options.image_size))
     agreement = measure(
         detector,

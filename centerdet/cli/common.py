@@ -60,7 +60,7 @@ def keep_freed_memory() -> None:
         mallopt(trim_threshold, 2**30)
 
 
-def pick_device(name: str | None) -> torch.device:
+def select_device(name: str | None) -> torch.device:
     """The named torch device; without a name, the GPU if there is one.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import centerdet
 import centerdet.data
-from centerdet.cli.common import add_command, pick_device, set_threads
+from centerdet.cli.common import add_command, select_device, set_threads
 from centerdet.files import check_folder, write_atomically
 
 
@@ -88,7 +88,7 @@ def _train(options: argparse.Namespace) -> None:
         config,
         directory=options.out,
         start=start,
-        device=pick_device(options.device),
+        device=select_device(options.device),
         resume=options.resume,
     )
     print(f"{options.out / 'best.safetensors'}, on the validation images that chose it:\n{report}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import centerdet
-from centerdet.cli.common import WEIGHTS_HELP, add_command, pick_device, write_json
+from centerdet.cli.common import WEIGHTS_HELP, add_command, select_device, write_json
 from centerdet.cli.data_commands import add_data
 from centerdet.files import check_folder, write_atomically
 
@@ -32,7 +32,7 @@ def _load(options: argparse.Namespace) -> BaseDetector:
         detector = OnnxDetector(options.weights)
         detector.threshold = detector.threshold if options.threshold is None else options.threshold
         return detector
-    return centerdet.load(options.weights, threshold=options.threshold, device=pick_device(options.device))
+    return centerdet.load(options.weights, threshold=options.threshold, device=select_device(options.device))
 
 
 def add_evaluate(commands: argparse._SubParsersAction) -> None:
@@ -53,7 +53,7 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from centerdet.data.dataset import load_dataset
-    from centerdet.evaluation.html_report import render_page
+    from centerdet.evaluation.html_report import render_html_report
     from centerdet.evaluation.metrics import predict_all_unthresholded
     from centerdet.evaluation.report import summarise
 
@@ -74,7 +74,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         write_json(options.json, report.to_dict())
     if options.report:
         title, names = f"{options.data}, {options.split}", [item.path.name for item in dataset.items]
-        page = render_page(detector, everything, dataset, title=title, names=names)
+        page = render_html_report(detector, everything, dataset, title=title, names=names)
         write_atomically(options.report, page.encode())
     print(report)
 

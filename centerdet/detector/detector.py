@@ -216,7 +216,7 @@ class Detector(BaseDetector):
         try:
             tensors, header = read_weights(path)
             network = cls._build_network(tensors, header)
-            codec = codec_for(network, CodecConfig(**_tuples(header["codec"])))
+            codec = make_codec(network, CodecConfig(**_tuples(header["codec"])))
             if not isinstance(codec.config.decode_window, int) or not isinstance(header["metadata"], dict):
                 raise ValueError("the codec's window must be a whole number, the report an object")
             calibration = Calibration(**header["calibration"])
@@ -246,7 +246,7 @@ class Detector(BaseDetector):
         return network
 
 
-def codec_for(network: CenterNet, config: CodecConfig | None = None) -> Codec:
+def make_codec(network: CenterNet, config: CodecConfig | None = None) -> Codec:
     """The codec of a network's stride and heading."""
     return Codec(stride=network.config.stride, has_heading=network.config.has_heading, config=config)
 

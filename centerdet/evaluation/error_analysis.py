@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from centerdet.box import box_corners, paired_iou, yaw_error
-from centerdet.evaluation.report import RIGHT, EvaluationResults
+from centerdet.evaluation.report import CORRECT_IOU, EvaluationResults
 
 ELSEWHERE = 0.1  # IoU: below it, the box is not about the ship
 SMALL = 22.0  # px: widths go from 18 to 36
@@ -27,7 +27,7 @@ def classify_errors(results: EvaluationResults) -> NDArray[np.str_]:
     part (yaw, size, centre) counts whose truth alone lifts the IoU most, if that makes the box right.
     """
     predicted, there = (~np.isnan(boxes[:, 0]) for boxes in (results.predicted, results.target))
-    both, wrong = predicted & there, results.iou <= RIGHT
+    both, wrong = predicted & there, results.iou <= CORRECT_IOU
     answer = np.full(len(predicted), "", dtype="<U20")
     answer[predicted & ~there] = "false alarm"
     answer[there & ~predicted] = "missed"
@@ -43,9 +43,9 @@ def classify_errors(results: EvaluationResults) -> NDArray[np.str_]:
         repaired.append(paired_iou(trial, target))
     gain = np.stack(repaired)  # (3, placed)
     names = np.array([f"wrong {name}" for name in _PARTS])
-    answer[placed] = np.where(gain.max(0) > RIGHT, names[gain.argmax(0)], "several of these")
+    answer[placed] = np.where(gain.max(0) > CORRECT_IOU, names[gain.argmax(0)], "several of these")
     axis = yaw_error(2 * boxes[:, 2], 2 * target[:, 2]) / 2  # a half turn is the same axis
-    answer[placed[(np.degrees(axis) > 15) & (gain[0] > RIGHT)]] = "wrong heading axis"
+    answer[placed[(np.degrees(axis) > 15) & (gain[0] > CORRECT_IOU)]] = "wrong heading axis"
     return answer
 
 
@@ -104,5 +104,5 @@ def _by_circumstance(results: EvaluationResults, lines: Sequence[NDArray], image
     for name, those in kinds.items():
         iou = results.iou[those]
         if iou.size:
-            rows.append(f"{name:<24}{iou.size:>8}{(iou > RIGHT).mean():>11.2%}{iou.mean():>10.3f}")
+            rows.append(f"{name:<24}{iou.size:>8}{(iou > CORRECT_IOU).mean():>11.2%}{iou.mean():>10.3f}")
     return "\n".join(rows)

@@ -42,7 +42,7 @@ figcaption { font-size: .85rem; color: #444; overflow-wrap: anywhere; }
 """
 
 
-def render_page(
+def render_html_report(
     detector: BaseDetector,
     everything: EvaluationResults,
     scenes: Iterable[LabelledImage],

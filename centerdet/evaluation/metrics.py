@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from centerdet.box import Detection, RotatedBox, paired_iou
 from centerdet.detector.calibration import Calibration, fit_calibration
-from centerdet.evaluation.report import RIGHT, EvaluationReport, EvaluationResults, choose_threshold, summarise
+from centerdet.evaluation.report import CORRECT_IOU, EvaluationReport, EvaluationResults, choose_threshold, summarise
 
 _NO_BOX = np.full(5, np.nan)
 
@@ -157,7 +157,7 @@ def calibrate(
     except BaseException:
         detector.calibration = before
         raise
-    predicted, right = ~np.isnan(results.scores), results.iou > RIGHT
+    predicted, right = ~np.isnan(results.scores), results.iou > CORRECT_IOU
     if (
         right[predicted].all() or not right[predicted].any()
     ):  # nothing can be learned from them, as from an untrained network

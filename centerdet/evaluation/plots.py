@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from centerdet.box import yaw_error
 from centerdet.detector.calibration import calibration_error, reliability
-from centerdet.evaluation.report import RIGHT, EvaluationResults
+from centerdet.evaluation.report import CORRECT_IOU, EvaluationResults
 
 
 def draw_curves(everything: EvaluationResults, threshold: float) -> Iterator[tuple[str, str]]:
@@ -41,7 +41,7 @@ def draw_curves(everything: EvaluationResults, threshold: float) -> Iterator[tup
 def _precision_recall(axes: Axes, results: EvaluationResults) -> str:
     predicted = ~np.isnan(results.scores)
     order = np.argsort(-results.scores[predicted], kind="stable")
-    hits = np.cumsum((results.iou > RIGHT)[predicted][order])
+    hits = np.cumsum((results.iou > CORRECT_IOU)[predicted][order])
     precision = hits / np.arange(1, len(hits) + 1)
     recall = hits / max(1, int((~np.isnan(results.target[:, 0])).sum()))
     axes.plot(recall, precision)
@@ -52,13 +52,13 @@ def _precision_recall(axes: Axes, results: EvaluationResults) -> str:
 def _ious(axes: Axes, results: EvaluationResults) -> str:
     both = ~np.isnan(results.predicted[:, 0]) & ~np.isnan(results.target[:, 0])
     axes.hist(results.iou[both], bins=np.linspace(0, 1, 41))
-    axes.axvline(RIGHT, color="0.4", linestyle="--", linewidth=1)
+    axes.axvline(CORRECT_IOU, color="0.4", linestyle="--", linewidth=1)
     axes.set(xlabel="IoU", ylabel="images")
     return "IoU of found and true box; right of the dashed line a box is right"
 
 
 def _headings(axes: Axes, results: EvaluationResults) -> str:
-    right = results.iou > RIGHT
+    right = results.iou > CORRECT_IOU
     turns = 1 if results.has_heading else 2
     error = yaw_error(turns * results.predicted[right, 2], turns * results.target[right, 2])
     axes.hist(np.degrees(error) / turns, bins=np.linspace(0, 180 / turns, 61), log=bool(right.any()))
@@ -69,7 +69,7 @@ def _headings(axes: Axes, results: EvaluationResults) -> str:
 
 def _reliability(axes: Axes, results: EvaluationResults) -> str:
     predicted = ~np.isnan(results.scores)
-    right = (results.iou > RIGHT)[predicted]
+    right = (results.iou > CORRECT_IOU)[predicted]
     count, mean, fraction = reliability(results.scores[predicted], right)
     seen = count > 0
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)

@@ -16,7 +16,7 @@ from centerdet.box import yaw_error
 from centerdet.detector.calibration import calibration_error
 
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
-RIGHT = 0.7  # a detection is right above this IoU
+CORRECT_IOU = 0.7  # a detection is right above this IoU
 
 
 class EvaluationResults(NamedTuple):
@@ -116,7 +116,7 @@ def summarise(results: EvaluationResults) -> EvaluationReport:
     predicted, there = (~np.isnan(boxes[:, 0]) for boxes in (results.predicted, results.target))
     both, either = predicted & there, predicted | there
     curve = {f"{t:.2f}": _rate((results.iou > t)[either]) for t in IOU_THRESHOLDS}
-    right = results.iou > RIGHT
+    right = results.iou > CORRECT_IOU
     turns = 1 if results.has_heading else 2
     turned = (
         np.degrees(yaw_error(turns * results.predicted[:, 2], turns * results.target[:, 2])) / turns
@@ -149,7 +149,7 @@ def choose_threshold(results: EvaluationResults) -> float:
     """
     candidates = np.linspace(0.0, 0.98, 99)
     there = ~np.isnan(results.target[:, 0])
-    hits = results.iou > RIGHT
+    hits = results.iou > CORRECT_IOU
     kept = np.nan_to_num(results.scores, nan=-1.0)[:, None] >= candidates  # (N, candidates)
     ap = (kept & hits[:, None]).sum(0) / np.maximum((kept | there[:, None]).sum(0), 1)
     return float(np.median(candidates[ap >= ap.max() - 1e-9]).round(4))

@@ -18,7 +18,7 @@ from centerdet.data.augment import Augmentation
 from centerdet.data.crops import CropBatches, SceneSource
 from centerdet.data.dataset import load_dataset
 from centerdet.data.image_io import check_brightness
-from centerdet.detector.detector import Detector, codec_for
+from centerdet.detector.detector import Detector, make_codec
 from centerdet.evaluation.metrics import LabelledImages, calibrate
 from centerdet.evaluation.report import EvaluationReport
 from centerdet.model.centernet import CenterNet
@@ -155,7 +155,7 @@ def _model(config: ImagesConfig, start: Detector | None, has_heading: bool) -> t
         if has_heading != start.has_heading:  # what the yaw maps mean is new
             nn.init.normal_(network.heads.vectors.data[0], std=0.01)
     base = start.codec.config if start else CodecConfig()
-    return network, codec_for(network, replace(base, size_unit=config.size_unit))
+    return network, make_codec(network, replace(base, size_unit=config.size_unit))
 
 
 def _look_at_pixels(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from centerdet.detector.detector import codec_for
+from centerdet.detector.detector import make_codec
 from centerdet.model.centernet import CenterNet, NetworkConfig
 from centerdet.model.codec import CodecConfig
 from centerdet.model.losses import CenterLoss, LossConfig, LossTerms
@@ -72,7 +72,7 @@ def replay(path: str | Path, *, device: torch.device | str = "cpu") -> Replay:
 
 def _run_of(configs: dict[str, Any], device: torch.device) -> TrainingRun:
     network = CenterNet(parse(NetworkConfig, configs["network"]))
-    codec = codec_for(network, parse(CodecConfig, configs["codec"]))
+    codec = make_codec(network, parse(CodecConfig, configs["codec"]))
     criterion, config = CenterLoss(parse(LossConfig, configs["loss"])), parse(TrainingConfig, configs["training"])
     return TrainingRun(network, codec, criterion, config, Path(), device, {})
 
