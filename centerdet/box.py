@@ -22,6 +22,8 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+MAX_SKEW = 0.1  # fraction by which opposite sides of a labelled rectangle may differ: hand-drawn corners are not exact
+
 # Corners of the unit box in its own frame (u, v): nose-left, nose-right, tail-right, tail-left.
 _UNIT_CORNERS = np.array([(-0.5, 0.5), (0.5, 0.5), (0.5, -0.5), (-0.5, -0.5)])
 
@@ -118,3 +120,40 @@ def yaw_error(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     """Smallest angle between headings, radians in [0, pi], elementwise."""
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     return np.abs((difference + math.pi) % (2 * math.pi) - math.pi)
+
+
+def box_from_corners(corners: ArrayLike, *, has_heading: bool = True) -> RotatedBox:
+    """Fits a box to the four corners of a rectangle; opposite sides are averaged.
+
+    Args:
+        corners: ``(4, 2)``, x and y in px: nose-left, nose-right, tail-right, tail-left. The mirrored order (nose-right
+            first) gives the same box.
+        has_heading: Whether the order of the corners tells nose from tail. If not, the yaw is that of the longer side,
+            in (-pi/2, pi/2].
+
+    Raises:
+        ValueError: If the corners are not finite, or not those of a rectangle in order (tolerance: ``MAX_SKEW``).
+    """
+    points = np.asarray(corners, dtype=np.float64)
+    if points.shape != (4, 2) or not np.isfinite(points).all():
+        raise ValueError(f"a box needs four corners of two finite numbers, got {points.tolist()}")
+    nose_left, nose_right, tail_right, tail_left = points
+    across = ((nose_right - nose_left) + (tail_right - tail_left)) / 2
+    along = ((nose_left - tail_left) + (nose_right - tail_right)) / 2
+    width, height = math.hypot(*across), math.hypot(*along)
+    skew = np.abs(nose_right - nose_left - (tail_right - tail_left)).max()
+    lean = abs(across @ along) / max(width * height, 1e-9)  # cosine of the angle between the sides
+    if min(width, height) <= 0 or skew > MAX_SKEW * 2 * max(width, height) or lean > MAX_SKEW * 2:
+        raise ValueError(
+            f"the corners {points.round(2).tolist()} are not those of a rectangle; list them one after the other"
+        )
+    if not has_heading and width > height:
+        width, height, along = height, width, across
+    yaw = math.atan2(*along)
+    x, y = points.mean(axis=0).tolist()
+    return RotatedBox(x=x, y=y, yaw=yaw if has_heading else _fold_axis(yaw), width=width, height=height)
+
+
+def _fold_axis(yaw: float) -> float:
+    """Maps a yaw that is known up to half a turn to (-pi/2, pi/2], rad."""
+    return math.pi / 2 - (math.pi / 2 - yaw) % math.pi
