@@ -1,0 +1,42 @@
+# make setup, then make test. Every target uses the interpreter of .venv.
+PYTHON := .venv/bin/python
+.PHONY: help setup test test-slow lint format types docs figures ci
+
+help:
+	@echo "setup     create .venv with everything the tests need"
+	@echo "test      run the default tests"
+	@echo "test-slow run the tests that take minutes"
+	@echo "lint      ruff check, ruff format --check and mypy"
+	@echo "format    format the code"
+	@echo "docs      run the code blocks and parse the commands of README.md and docs/"
+	@echo "figures   draw the pictures in docs/ and write architecture.txt"
+	@echo "ci        what the continuous integration runs"
+
+setup:
+	python3.11 -m venv .venv
+	$(PYTHON) -m pip install -q -r requirements-test.txt
+
+test:
+	$(PYTHON) -m pytest -q
+
+test-slow:
+	$(PYTHON) -m pytest -q -m slow
+
+lint:
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format:
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+docs:
+	$(PYTHON) -m pytest -q tests/test_docs.py
+
+figures:
+	$(PYTHON) tools/draw_figures.py
+	$(PYTHON) tools/write_architecture.py
+
+ci:
+	.ci/run
