@@ -1,7 +1,8 @@
-"""Several processes that train one network, as ``torchrun`` starts them; everything here works alone, too.
+"""Data-parallel training in several processes, as ``torchrun`` starts them.
 
-A batch is shared equally. What the processes need to know of each other's share, they tell each other as means, so that
-together they do what one process would do with the whole batch.
+Every function also works in a single process, where it does nothing. Each process computes the loss of its share of a
+batch. Sums over the whole batch are taken as means over the processes, so that N processes compute what one process
+would compute with the whole batch.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+import torch.distributed as dist
+from torch import Tensor
 
-from centerdet.model.types import Batch
+TIMEOUT = timedelta(hours=2)  # the other processes wait this long at most while the main one validates
 
 
 @contextmanager
 def init_distributed(device: torch.device) -> Iterator[torch.device]:
-    """Joins the processes that ``torchrun`` started, if it did; gives the device of this one.
+    """Joins the process group of ``torchrun``, if it started this process, and leaves it at the end.
 
     Args:
-        device: A kind of device: with ``cuda``, each process on a machine gets a GPU of its own.
+        device: The kind of device. With ``cuda``, each process on a machine gets its own GPU.
+
+    Yields:
+        The device of this process.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield device
@@ -31,73 +36,58 @@ def init_distributed(device: torch.device) -> Iterator[torch.device]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=timedelta(hours=2))  # the others wait while the first validates
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield device
     finally:
-        distributed.destroy_process_group()
+        dist.destroy_process_group()
 
 
 def world_size() -> int:
-    """How many processes train together."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    """Returns the number of processes that train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    """Returns the number of this process, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes files and validates."""
+    """Whether this is the process that validates and writes files."""
     return rank() == 0
 
 
-def share(batch: Batch) -> Batch:
-    """This process's part of a batch.
+class _AllReduceMean(torch.autograd.Function):
+    """The mean over all processes.
 
-    Raises:
-        ValueError: If the batch cannot be shared equally.
+    The gradient is the mean of the gradients, since the loss is the mean of all processes' losses.
     """
-    distributed = world_size()
-    if distributed == 1:
-        return batch
-    if len(batch.images) % distributed:
-        raise ValueError(
-            f"{distributed} processes cannot share a batch of {len(batch.images)} equally; "
-            "choose a batch_size that is a multiple of their number"
-        )
-    return Batch(*(part[rank() :: distributed] for part in batch))
-
-
-class _Mean(torch.autograd.Function):
-    """The mean over all processes; so is the gradient, where the loss is the mean of all processes' losses."""
 
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
         total = values.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total)
+        dist.all_reduce(total)
         return total / world_size()
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        return _Mean.forward(context, gradient)
+        return _AllReduceMean.forward(context, gradient)
 
 
 def all_reduce_mean(values: Tensor) -> Tensor:
-    """The mean of the processes' values, the same in all of them; differentiable."""
-    return values if world_size() == 1 else _Mean.apply(values)
+    """Returns the mean of the processes' values, the same in each of them; differentiable."""
+    return values if world_size() == 1 else _AllReduceMean.apply(values)
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether a flag is up in any process."""
+    """Whether the flag is set in any process; ``device`` is this process's."""
     return bool(all_reduce_mean(torch.tensor(float(flag), device=device)) > 0) if world_size() > 1 else flag
 
 
 def broadcast(value: Any) -> Any:
-    """The first process's plain value, in all of them, once it has come so far."""
+    """Returns the main process's plain value in every process; waits until the main process has called this."""
     values = [value]
     if world_size() > 1:
-        distributed.broadcast_object_list(values)
+        dist.broadcast_object_list(values)
     return values[0]

@@ -1,4 +1,4 @@
-"""Two things at once: chunks of a batch side by side, and items that are drawn while others are looked at."""
+"""Threads: chunks of a batch in parallel, and items that are drawn ahead of their use."""
 
 from __future__ import annotations
 
@@ -15,43 +15,46 @@ Result = TypeVar("Result")
 Item = TypeVar("Item")
 
 
-def parallel_map(work: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> list[Result]:
-    """Works on chunks in threads that share torch's; the results in the chunks' order.
+def parallel_map(function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> list[Result]:
+    """Calls a function on each chunk, in threads that divide torch's threads among them.
 
-    Two threads with a chunk each are faster than two that share every operation of one: they need not wait. A CPU
-    autocast of the caller's holds in them, too.
+    Two threads with a chunk each are faster than two threads that divide every operation on one chunk, since they need
+    not wait for each other. The caller's CPU autocast also holds in the threads.
+
+    Returns:
+        The results in the order of the chunks.
     """
     threads = torch.get_num_threads()
     workers = min(threads, len(chunks))
     if workers <= 1:
-        return [work(chunk) for chunk in chunks]
-    autocast = {"enabled": torch.is_autocast_enabled("cpu"), "dtype": torch.get_autocast_dtype("cpu")}
+        return [function(chunk) for chunk in chunks]
+    enabled, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
     ready = Barrier(workers + 1)
 
-    def begin() -> None:
-        torch.get_num_threads()  # the first call in a thread takes the number that holds for all
+    def set_up_worker() -> None:
+        torch.get_num_threads()  # the first call in a thread resets its number to the process's
         torch.set_num_threads(threads // workers)
         ready.wait()
 
-    def work_as_the_caller(chunk: Chunk) -> Result:
-        with torch.autocast("cpu", **autocast):
-            return work(chunk)
+    def call(chunk: Chunk) -> Result:
+        with torch.autocast("cpu", dtype=dtype, enabled=enabled):
+            return function(chunk)
 
-    with ThreadPoolExecutor(workers, initializer=begin) as pool:
-        results = pool.map(work_as_the_caller, chunks)
+    with ThreadPoolExecutor(workers, initializer=set_up_worker) as pool:
+        results = pool.map(call, chunks)
         ready.wait()
-        torch.set_num_threads(threads)  # what a worker sets holds for itself, and for threads that are still to come
+        torch.set_num_threads(threads)  # a worker's call also sets the number of threads that start later
         return list(results)
 
 
 def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
-    """Yields the items, of which a thread draws the next ``count`` while the caller works on those before.
+    """Yields the items; a thread draws the next ``count`` while the caller works on the ``count`` before.
 
-    Errors of the items come after the items that were drawn before ``count`` of them were complete.
+    An error of the iterable is raised after all complete groups of ``count`` items have been yielded.
     """
     iterator = iter(items)
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(list, islice(iterator, count))
-        while chunk := following.result():
+        while group := following.result():
             following = pool.submit(list, islice(iterator, count))
-            yield from chunk
+            yield from group

@@ -15,6 +15,7 @@ import train as train_script
 from centerdet import CenterLoss, CenterNet, Codec, NetworkConfig, TrainingConfig, distributed
 from centerdet.model.equivariant import GroupBatchNorm
 from centerdet.synthetic.batches import CurriculumConfig, Phase, SyntheticBatches
+from centerdet.training.trainer import local_share
 from tests.helpers import ROOT
 
 SMOKE = ROOT / "configs" / "smoke.yaml"
@@ -56,7 +57,7 @@ def losses():
     batch, codec = BATCHES[5], Codec()
     batch = batch._replace(has_object=torch.tensor([True, False, True, False]))
     network = CenterNet(NETWORK).eval()
-    images, boxes, has_object = distributed.share(batch)
+    images, boxes, has_object = local_share(batch)
     return distributed.all_reduce_mean(
         torch.stack(CenterLoss()(network(images), codec.encode(boxes, has_object, (64, 64))))
     )
@@ -89,7 +90,7 @@ def work(folder):
     odd = centerdet.Batch(*(part[:3] for part in BATCHES[0]))
     with distributed.init_distributed(torch.device("cpu")):
         seen = {
-            "share": distributed.share(BATCHES[0])._asdict(),
+            "share": local_share(BATCHES[0])._asdict(),
             "norm": normalise(),
             "losses": losses(),
             "report": fit(folder / "whole").samples,

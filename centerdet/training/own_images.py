@@ -36,7 +36,7 @@ def train_dataset(
     config: ImagesConfig,
     *,
     directory: str | Path,
-    start: Detector | None = None,
+    init_from: Detector | None = None,
     device: torch.device | str = "cpu",
     resume: bool = False,
 ) -> EvaluationReport:
@@ -46,26 +46,26 @@ def train_dataset(
         path: The data set's YAML file.
         config: How to train.
         directory: As in ``train``.
-        start: As in ``train``.
+        init_from: As in ``train``.
         device: As in ``train``.
         resume: As in ``train``.
 
     Raises:
         ValueError: As ``load_dataset``, ``train`` and ``fit``.
     """
-    train, validation = load_dataset(path, "train"), load_dataset(path, "validation")
-    for split, data in (("train", train), ("validation", validation)):
-        if not any(item.box for item in data.items):
+    scenes, validation = load_dataset(path, "train"), load_dataset(path, "validation")
+    for split, dataset in (("train", scenes), ("validation", validation)):
+        if not any(item.box for item in dataset.items):
             raise ValueError(f"no image of the {split} split of {path} has an object; correct its labels")
-    boxes = [item.box for item in train.items if item.box]
+    boxes = [item.box for item in scenes.items if item.box]
     return train(
-        train,
+        scenes,
         validation,
         _sized(config, boxes),
         directory=directory,
-        has_heading=train.has_heading,
-        intensity_range=train.intensity_range,
-        start=start,
+        has_heading=scenes.has_heading,
+        intensity_range=scenes.intensity_range,
+        init_from=init_from,
         device=device,
         resume=resume,
     )
@@ -79,7 +79,7 @@ def train(
     directory: str | Path,
     has_heading: bool = True,
     intensity_range: tuple[float, float] | None = None,
-    start: Detector | None = None,
+    init_from: Detector | None = None,
     device: torch.device | str = "cpu",
     resume: bool = False,
 ) -> EvaluationReport:
@@ -92,7 +92,7 @@ def train(
         directory: The run's folder, as in ``fit``.
         has_heading: Whether yaws tell nose from tail.
         intensity_range: Pixel values that become 0 and 1.
-        start: A detector to start from: its network, whatever ``config.network`` says.
+        init_from: A detector to start from: its network, whatever ``config.network`` says.
         device: Where to train.
         resume: Go on with the run in the folder.
 
@@ -104,7 +104,7 @@ def train(
     """
     if config.size_unit is None or config.crop_size is None:
         config = _sized(config, [box for _, box in validation if box])
-    network, codec = _model(config, start, has_heading)
+    network, codec = _model(config, init_from, has_heading)
     _look_at_pixels(validation, intensity_range, network)
     batches = CropBatches(
         scenes,
@@ -116,8 +116,8 @@ def train(
         intensity_range=intensity_range,
     )
     settings = {"images": {**asdict(config), "heading": has_heading, "intensity": intensity_range}}
-    if start is not None:
-        settings["start"] = start.metadata.get("settings", {})
+    if init_from is not None:
+        settings["start"] = init_from.metadata.get("settings", {})
     fit(
         network,
         codec,

@@ -99,7 +99,7 @@ def fit(
         tqdm(total=config.steps, initial=start, unit="step", disable=None if writes else True) as bar,
     ):
         while run.step < config.steps:
-            batch = distributed.share(source[run.step])
+            batch = local_share(source[run.step])
             if run.step == start:
                 check_batch(batch)
             terms = run.train_step(batch)
@@ -120,6 +120,23 @@ def fit(
                     f"stopped after step {run.step} of {config.steps}, all saved; go on with resume"
                 )
     return EvaluationReport(**distributed.broadcast(run.best)["report"])
+
+
+def local_share(batch: Batch) -> Batch:
+    """Returns this process's share of a batch: every ``world_size()``-th image.
+
+    Raises:
+        ValueError: If the batch cannot be shared equally.
+    """
+    processes = distributed.world_size()
+    if processes == 1:
+        return batch
+    if len(batch.images) % processes:
+        raise ValueError(
+            f"{processes} processes cannot share a batch of {len(batch.images)} equally; "
+            "choose a batch_size that is a multiple of their number"
+        )
+    return Batch(*(part[distributed.rank() :: processes] for part in batch))
 
 
 def _write_what_is_due(
