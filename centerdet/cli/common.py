@@ -1,4 +1,4 @@
-"""What the command-line scripts share: options, errors as one line on stderr, the choice of a device, JSON files."""
+"""Code that all commands and scripts share: options, exit codes, devices, JSON files."""
 
 from __future__ import annotations
 
@@ -13,19 +13,27 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import centerdet
+import centerdet.data
 from centerdet.files import check_folder, write_atomically
 
 if TYPE_CHECKING:
     import torch
 
-WEIGHTS_HELP = "a file, or shipped ones by name: shipped (default), fast"
+    from centerdet.detector.base import BaseDetector
+
+WEIGHTS_HELP = "weights file, or a pretrained name: accurate (default) or fast"
+EXIT_ERROR, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141  # the last two: 128 + SIGINT, 128 + SIGPIPE, as in a shell
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
+MAX_MMAP_THRESHOLD = 32 * 2**20  # bytes: the largest value that glibc allows
+TRIM_THRESHOLD = 2**30  # bytes of free memory that malloc keeps
 
 
 def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
-    """Turns a script's ``main`` into one that returns an exit code, and keeps the memory that it frees.
+    """Decorates a script's ``main``: it returns an exit code, prints errors as one line, and reuses freed memory.
 
-    0: done; 2: wrong input (``ValueError``, ``OSError``), a package that is missing, too little memory or a loss that
-    is not finite, told in one line on stderr; 130: stopped by Ctrl-C; 141: whoever reads stdout has gone, as ``head``.
+    Exit codes: 0 for success; 2 for an error (wrong input, a missing package, too little memory, a loss that is not
+    finite), printed to stderr; 130 after Ctrl-C; 141 if the reader of stdout has closed it, as ``head`` does.
     """
 
     @functools.wraps(main)
@@ -33,40 +41,45 @@ def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
         keep_freed_memory()
         try:
             main(*arguments)
-            sys.stdout.flush()  # a reader that has gone is noticed here, not at the interpreter's end
+            sys.stdout.flush()  # raises BrokenPipeError here, not while the interpreter shuts down
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
-            return 141
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes the rest of the buffer
+            return EXIT_BROKEN_PIPE
         except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
+            return EXIT_ERROR
         except KeyboardInterrupt as stop:
             print(f"interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
-            return 130
+            return EXIT_INTERRUPTED
         return 0
 
     return wrapped
 
 
 def keep_freed_memory() -> None:
-    """Has malloc keep what is freed, up to 1 GiB, for the next image, where it is the GNU C library's.
+    """Makes glibc's malloc keep up to 1 GiB of freed memory for the next image; other C libraries are left alone.
 
-    Otherwise it returns each map of the network to the system and asks for it again: a fifth of a CPU's time.
+    By default, malloc returns every feature map to the system and requests it again, which takes a fifth of the CPU
+    time of inference.
     """
-    trim_threshold, mmap_threshold = -1, -3  # mallopt(3)
     with suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(mmap_threshold, 32 * 2**20)  # the largest that it allows
-        mallopt(trim_threshold, 2**30)
+        mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
+        mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--device``, for ``select_device``."""
+    parser.add_argument("--device", help="torch device, such as cpu or cuda:1 (default: a GPU if there is one)")
 
 
 def select_device(name: str | None) -> torch.device:
-    """The named torch device; without a name, the GPU if there is one.
+    """Returns the torch device of that name; for ``None``, the GPU if there is one, else the CPU.
 
     Raises:
-        ValueError: If there is no such device.
+        ValueError: If the device does not exist.
     """
-    import torch  # here, since a command's --help should not wait for it
+    import torch  # slow to import: only when a command runs, so that --help is fast
 
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -77,11 +90,16 @@ def select_device(name: str | None) -> torch.device:
     return torch.device(name)
 
 
+def add_threads_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--threads``, for ``set_threads``."""
+    parser.add_argument("--threads", type=int, help="number of CPU threads (default: all cores)")
+
+
 def set_threads(count: int | None) -> None:
-    """Sets torch's CPU threads, if a number is given.
+    """Sets the number of torch's CPU threads; ``None`` leaves it unchanged.
 
     Raises:
-        ValueError: If it is below 1.
+        ValueError: If the number is below 1.
     """
     import torch
 
@@ -91,37 +109,81 @@ def set_threads(count: int | None) -> None:
         torch.set_num_threads(count)
 
 
-def parse_measurement(
-    parser: argparse.ArgumentParser, arguments: list[str] | None, *, samples: int, seed: int
+def parse_evaluation_options(
+    parser: argparse.ArgumentParser, arguments: list[str] | None, *, num_samples: int, seed: int
 ) -> argparse.Namespace:
-    """Adds the options of a measurement on drawn samples to a parser, with these defaults, and reads the command line.
+    """Adds the options of an evaluation on generated samples to a parser, and parses the command line.
+
+    Args:
+        parser: The parser, with the script's other options.
+        arguments: The command line; ``None``: that of the process.
+        num_samples: Default of ``--num-samples``.
+        seed: Default of ``--seed``.
 
     Raises:
-        ValueError: If there is nothing to measure, or no folder for the result: found out before the work, not after.
+        ValueError: If there are no samples, or the result cannot be written. The check comes before the long work.
     """
-    parser.add_argument("--samples", type=int, default=samples, help="how many; default: %(default)s")
-    parser.add_argument("--seed", type=int, default=seed, help="of the samples; default: %(default)s")
+    parser.add_argument("--num-samples", type=int, default=num_samples, help="number of samples; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=seed, help="seed of the samples; default: %(default)s")
     parser.add_argument("--weights", help=WEIGHTS_HELP)
-    parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
+    add_device_option(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to a JSON file")
     options = parser.parse_args(arguments)
     if options.json:
         check_folder(options.json)
-    if options.samples < 1:
-        raise ValueError(f"--samples must be at least 1, got {options.samples}")
+    if options.num_samples < 1:
+        raise ValueError(f"--num-samples must be at least 1, got {options.num_samples}")
     return options
 
 
+def parse_measurement(
+    parser: argparse.ArgumentParser, arguments: list[str] | None, *, samples: int, seed: int
+) -> argparse.Namespace:
+    """The old name of ``parse_evaluation_options``; goes when the last script has changed."""
+    return parse_evaluation_options(parser, arguments, num_samples=samples, seed=seed)
+
+
 def write_json(path: Path, metadata: Any) -> None:
-    """Writes a JSON file for people and programs to read."""
+    """Writes a JSON file, indented."""
     write_atomically(path, (json.dumps(metadata, indent=2) + "\n").encode())
 
 
 def add_command(commands: argparse._SubParsersAction, name: str, summary: str, details: str) -> argparse.ArgumentParser:
-    """Adds a subcommand's parser: a summary in one line for the list of commands, details for its own ``--help``."""
+    """Adds the parser of a subcommand.
+
+    Args:
+        commands: The subcommands of ``centerdet``.
+        name: Name of the command.
+        summary: One line for the list of commands.
+        details: Further text for the command's own ``--help``.
+    """
     return commands.add_parser(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.\n\n{details}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def add_data_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that names a data set; the end of ``--help`` describes its file."""
+    parser.add_argument("data", type=Path, help="YAML file of the data set, see below")
+    _, _, parser.epilog = (centerdet.data.__doc__ or "").partition("\n\n")
+
+
+def add_detector_options(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--weights``, ``--threshold`` and ``--device``, for ``load_detector``."""
+    parser.add_argument("--weights", help=f"{WEIGHTS_HELP}, or an exported model (.onnx)")
+    parser.add_argument("--threshold", type=float, help="score threshold in [0, 1] (default: the weights' own)")
+    add_device_option(parser)
+
+
+def load_detector(options: argparse.Namespace) -> BaseDetector:
+    """Loads the detector that the options of ``add_detector_options`` describe."""
+    if options.weights and options.weights.endswith(".onnx"):
+        from centerdet.export import OnnxDetector
+
+        detector = OnnxDetector(options.weights)
+        detector.threshold = detector.threshold if options.threshold is None else options.threshold
+        return detector
+    return centerdet.load(options.weights, threshold=options.threshold, device=select_device(options.device))
