@@ -1,4 +1,4 @@
-"""Writing files so that a crash never leaves half of one."""
+"""Atomic writing of files, and early checks of the folders they go to."""
 
 from __future__ import annotations
 
@@ -8,23 +8,37 @@ from pathlib import Path
 
 
 def check_folder(path: str | Path) -> None:
-    """Says early, before long work, that a file could not be written.
+    """Checks, before long work, that a file can be written.
 
     Raises:
-        ValueError: If its folder is missing or not writable, or it is a folder itself.
+        ValueError: If its folder is missing or not writable, or the path is a folder.
     """
     folder = Path(path).resolve().parent
     if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
-        raise ValueError(f"cannot write {path}: there is no writable folder {folder}; make it, or name another file")
+        raise ValueError(f"cannot write {path}: there is no writable folder {folder}; make it, or choose another")
     if Path(path).is_dir():
         raise ValueError(f"cannot write {path}: it is a folder; name a file in it")
 
 
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Writes a whole file or nothing: a temporary file beside it, flushed to disk, then renamed over it.
+def make_folder(folder: Path) -> None:
+    """Creates a folder, and the folders above it, where they are missing.
 
     Raises:
-        OSError: If it cannot be written; what was there before is still there.
+        ValueError: If the folder cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {folder}: {error.strerror}; choose another folder") from None
+
+
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Writes a file completely or not at all.
+
+    The content goes to a temporary file in the same folder, which is flushed to disk and then renamed.
+
+    Raises:
+        OSError: If the file cannot be written; an existing file stays unchanged.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -37,11 +51,11 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        with contextlib.suppress(OSError):  # the folder itself may be gone; the error above says so
+        with contextlib.suppress(OSError):  # the folder may have been removed; the error above names the cause
             temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes temporary files of ``write_atomically`` that a killed process left in a folder."""
+    """Removes the temporary files of ``write_atomically`` that a killed process left in a folder."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)

@@ -1,1 +1,1 @@
-"""The training loop, its configs and its record."""
+"""The training loop, its configs, checkpoints and logs."""

@@ -1,4 +1,4 @@
-"""Strict reading of ``configs/*.yaml``: the config types of the other modules put together."""
+"""Configs of the training loop and of whole runs, and strict readers of ``configs/*.yaml``."""
 
 from __future__ import annotations
 
@@ -17,23 +17,29 @@ from centerdet.strict_yaml import read_yaml
 from centerdet.synthetic.batches import CurriculumConfig
 from centerdet.synthetic.scenes import ScenesConfig
 
+MAX_SEED = 2**63 - 1  # the largest seed that torch takes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """Settings of the loop.
+    """Settings of the training loop.
 
     Attributes:
-        seed: Of initial weights and of the series of training batches; whoever makes those two takes it from here.
-        steps: Optimiser steps.
-        learning_rate: At its peak.
-        warmup_steps: Steps of linear warm-up, before the cosine to zero.
-        weight_decay: Of the kernels.
+        seed: Seed of the initial weights and of the training batches, in 0..``MAX_SEED``. ``fit`` takes both as they
+            are; the functions that make them read the seed here.
+        steps: Number of optimiser steps.
+        learning_rate: Peak learning rate.
+        warmup_steps: Steps of linear warm-up; a cosine to zero follows.
+        weight_decay: Weight decay of the kernels; biases and normalisation have none.
         clip_norm: Largest norm of the gradient.
-        ema_decay: Of the moving average that is validated and saved; less in the first steps, for short runs.
-        precision: ``bfloat16`` autocasts; ``auto`` does so where the device is fast at it.
-        log_every: Steps between lines of the journal.
+        ema_decay: Decay of the moving average of the weights, which is validated and saved; smaller in the first steps.
+        precision: ``bfloat16`` uses autocast; ``auto`` does so where the hardware multiplies bfloat16.
+        log_every: Steps between log entries.
         validate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
+
+    Raises:
+        ValueError: If a number is out of range.
     """
 
     seed: int = 0
@@ -50,10 +56,10 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.log_every, self.validate_every, self.checkpoint_every)
-        if min(counts) < 1 or self.warmup_steps < 0 or not 0 <= self.seed < 2**63:
+        if min(counts) < 1 or self.warmup_steps < 0 or not 0 <= self.seed <= MAX_SEED:
             raise ValueError(
                 "steps and intervals must be at least 1, warmup_steps at least 0, "
-                f"seed must lie in 0..{2**63 - 1}, got {self}"
+                f"seed must lie in 0..{MAX_SEED}, got {self}"
             )
         if self.learning_rate <= 0 or self.clip_norm <= 0 or self.weight_decay < 0 or not 0 <= self.ema_decay < 1:
             raise ValueError(
@@ -63,12 +69,16 @@ class TrainingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationConfig:
-    """Which scenes a run is validated on.
+    """The synthetic scenes that validate and calibrate a run.
 
     Attributes:
-        seed: Of the scenes; not a training seed.
-        scenes: How many.
-        calibration_scenes: How many more calibrate the best weights' scores, and choose their threshold, in the end.
+        seed: Seed of the scenes, >= 0; they differ from all training scenes.
+        scenes: Number of validation scenes.
+        calibration_scenes: Number of further scenes that calibrate the scores of the best weights after training, and
+            choose their threshold.
+
+    Raises:
+        ValueError: If a number is out of range.
     """
 
     seed: int = 1_000_000
@@ -82,7 +92,7 @@ class ValidationConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Everything that a training run depends on; one section of the file for each attribute."""
+    """Everything that a training run on synthetic scenes depends on: one section of the file per attribute."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
@@ -95,30 +105,33 @@ class Config:
     def __post_init__(self) -> None:
         if self.network.noise_level is not None and self.scenes.noise_level > self.network.noise_level:
             raise ValueError(
-                "network.noise_level must be at least scenes.noise_level, what the background never exceeds, "
+                "network.noise_level must be at least scenes.noise_level, the highest value of the background, "
                 f"got {self.network.noise_level} and {self.scenes.noise_level}"
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, as the file holds them."""
+        """Returns nested plain values, as in the file."""
         return TypeAdapter(Config).dump_python(self, mode="json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesConfig:
-    """How to train on images of one's own; what the data set is, its own file says.
+    """Settings of training on a data set; the data set's own file describes the data.
 
     The defaults are the values of ``configs/images.yaml``.
 
     Attributes:
-        network: As in ``Config``, for a start from scratch; ``noise_level`` is unknown unless it is given.
-        size_unit: Of the codec; ``None``: the geometric mean of the training boxes' extents sqrt(width * height).
-        loss: As in ``Config``.
-        training: As in ``Config``.
-        batch_size: Images in a batch.
-        crop_size: Side in pixels of the square windows that training sees, at least 64, cut down to the images' sides;
-            ``None``: half as long again as the diagonals of nearly all training boxes, at least 96.
-        augmentation: What may happen to the images before.
+        network: The network, if training starts from scratch. By default the noise level of the images is unknown.
+        size_unit: The codec's unit of size, px; ``None``: the geometric mean of sqrt(width * height) of the boxes.
+        loss: Weights and shape of the loss.
+        training: Settings of the loop.
+        batch_size: Number of crops in a batch.
+        crop_size: Side of the square training crops, px, at least 64; smaller images are used whole. ``None``: 1.5
+            times the diagonal of the boxes (95th percentile), rounded up to a multiple of 32, at least 96.
+        augmentation: Random changes of the images before they are cropped.
+
+    Raises:
+        ValueError: If ``size_unit`` is out of range.
     """
 
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(noise_level=None))
@@ -139,14 +152,22 @@ class ImagesConfig:
 
 
 def read_config(path: str | Path) -> Config:
-    """Reads a config file, strictly; errors as in ``strict_yaml.read_yaml``."""
+    """Reads the config of a run on synthetic scenes.
+
+    Raises:
+        ValueError: If the file cannot be read, or a key or value is not allowed (see ``strict_yaml.read_yaml``).
+    """
     return read_yaml(path, Config)
 
 
 def read_images_config(path: str | Path) -> ImagesConfig:
-    """Reads a config file for images of one's own, strictly; errors as in ``strict_yaml.read_yaml``.
+    """Reads the config of a run on a data set.
 
-    What a section leaves out is as in ``ImagesConfig()``; but a section ``augmentation`` holds all that happens.
+    Keys that a section leaves out have the values of ``ImagesConfig()``. The exception is ``augmentation``: changes
+    that its section leaves out do not happen.
+
+    Raises:
+        ValueError: If the file cannot be read, or a key or value is not allowed (see ``strict_yaml.read_yaml``).
     """
     defaults = TypeAdapter(ImagesConfig).dump_python(ImagesConfig(), mode="json")
     del defaults["augmentation"]

@@ -1,4 +1,4 @@
-"""A run's record: TensorBoard curves and pictures, and the same numbers as ``metrics.jsonl``."""
+"""The log of a run: TensorBoard curves and images, and the same numbers in ``metrics.jsonl``."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from centerdet.files import write_atomically
 from centerdet.model.losses import LossTerms
 from centerdet.preprocessing import to_unit_range
 
-_CURVES = {"ap": "AP@0.7", "ap_mean": "AP@[0.50:0.95]", "mean_iou": "IoU", "presence_accuracy": "objectness accuracy"}
-_TILE = 320  # px: about the longer side of a picture
+# Validation curves: field of the report, and name of the curve.
+_CURVES = {"ap": "AP@0.7", "ap_mean": "AP@[0.50:0.95]", "mean_iou": "IoU", "presence_accuracy": "presence accuracy"}
+_TILE_SIDE = 320  # px, about the longer side of a logged image: four fit on a screen
 
 
 class MetricLogger:
-    """Writes the record; use it as a context manager.
+    """Writes the log of a run; a context manager.
 
     Args:
         directory: The run's folder.
-        resume_from: Step to go on after; later entries, of steps that will be done again, are dropped.
+        resume_from: Step of the checkpoint that the run continues from. Later entries are dropped, since their steps
+            are done again.
     """
 
     def __init__(self, directory: Path, *, resume_from: int = 0) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and needed in training alone
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and only training needs it
 
         self._path = directory / "metrics.jsonl"
         kept = []
@@ -38,22 +40,22 @@ class MetricLogger:
         write_atomically(self._path, "".join(f"{line}\n" for line in kept).encode())
         purge = resume_from + 1 if resume_from else None
         self._board = SummaryWriter(directory / "tensorboard", purge_step=purge)
-        # Pictures take megabytes: in a folder of their own, the curves stay small enough to be kept and sent around.
-        self._pictures = SummaryWriter(directory / "tensorboard" / "pictures", purge_step=purge)
+        # Images take megabytes. They have a separate folder, so that the curves stay small enough to archive.
+        self._images = SummaryWriter(directory / "tensorboard" / "images", purge_step=purge)
 
     def __enter__(self) -> MetricLogger:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for board in (self._board, self._pictures):
+        for board in (self._board, self._images):
             try:
                 board.close()
             except OSError:
-                if kind is None:  # else the folder is what the run has already stopped at
+                if kind is None:  # otherwise the run already stops, probably with the same error
                     raise
 
     def log_losses(self, step: int, terms: LossTerms, learning_rate: float) -> None:
-        """Records the loss, each of its terms, and the learning rate."""
+        """Logs the loss, its terms, and the learning rate of the next step."""
         losses = {name: float(value) for name, value in terms._asdict().items()}
         for name, value in losses.items():
             self._board.add_scalar(f"loss/{name}", value, step)
@@ -63,22 +65,22 @@ class MetricLogger:
     def log_validation(
         self, step: int, report: EvaluationReport, detector: Detector, images: Sequence[NDArray]
     ) -> None:
-        """Records the validation report, and heatmaps over a few images."""
+        """Logs a validation report, and the detections and heatmaps of a few images ``(H, W)``."""
         for field, name in _CURVES.items():
             self._board.add_scalar(f"validation/{name}", getattr(report, field), step)
         tiles = [
             draw_tile(
                 to_unit_range(image, detector.intensity_range),
-                _TILE,
-                predicted=answer,
+                _TILE_SIDE,
+                predicted=detection,
                 heatmap=detector.heatmap(image),
                 has_heading=detector.has_heading,
             )
-            for image, answer in zip(images, detector.detect_batch(images), strict=True)
+            for image, detection in zip(images, detector.detect_batch(images), strict=True)
         ]
-        self._pictures.add_image("heatmaps", contact_sheet(tiles), step, dataformats="HWC")
+        self._images.add_image("heatmaps", contact_sheet(tiles), step, dataformats="HWC")
         self._board.flush()
-        self._pictures.flush()
+        self._images.flush()
         self._append({"step": step, "validation": report.to_dict(), "threshold": detector.threshold})
 
     def _append(self, entry: dict[str, Any]) -> None:
@@ -87,7 +89,7 @@ class MetricLogger:
 
 
 def _step(line: str) -> float:
-    """The step of an entry; an entry that a crash cut short counts as later than any."""
+    """Returns the step of an entry; infinity for an incomplete entry, which a crash left."""
     try:
         return json.loads(line)["step"]
     except ValueError:

@@ -1,13 +1,16 @@
-"""Optimisers, the moving average of the weights, and mixed precision.
+"""Optimisers, learning rate, moving average of the weights, and mixed precision.
 
-EMA of weights: Polyak & Juditsky (1992); AdamW: Loshchilov & Hutter, arXiv 1711.05101; Muon: Jordan et al. (2024),
-scaled as in Liu et al., "Muon is Scalable", arXiv 2502.16982.
+Sources: AdamW: Loshchilov & Hutter, arXiv 1711.05101; Muon: Jordan et al. (2024), scaled as in Liu et al., "Muon is
+Scalable", arXiv 2502.16982; warm-up and cosine: Loshchilov & Hutter, arXiv 1608.03983; average of the weights: Polyak &
+Juditsky (1992).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,42 +19,60 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from centerdet.model.equivariant import GroupConv
 from centerdet.training.config import TrainingConfig
 
+_EMA_DELAY = 10  # steps; the decay starts at 1/10 and grows as (1 + n) / (10 + n): the rule of TensorFlow's EMA
+
+
+def make_optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
+    """Creates Muon for the group convolutions, whose weights are matrices, and AdamW for all other parameters.
+
+    Only kernels have weight decay: the scale of biases and normalisation needs no limit.
+    """
+    matrices = [layer.weight for layer in network.modules() if isinstance(layer, GroupConv)]
+    ids = {id(weight) for weight in matrices}
+    others = [parameter for parameter in network.parameters() if id(parameter) not in ids]
+    kernels: dict[str, Any] = {"params": [parameter for parameter in others if parameter.ndim > 1]}
+    undecayed: dict[str, Any] = {
+        "params": [parameter for parameter in others if parameter.ndim == 1],
+        "weight_decay": 0.0,
+    }
+    rate, decay = config.learning_rate, config.weight_decay
+    return [
+        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW([kernels, undecayed], lr=rate, weight_decay=decay),
+    ]
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """Returns the learning rate of a step, from 0: a linear warm-up, then a cosine to zero."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
 
 def ema_update(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """A moving average that reaches back over a tenth of the run at most: it forgets what the run began with."""
+    """Creates the update of an exponential moving average, for ``AveragedModel(multi_avg_fn=...)``.
+
+    The decay is smaller in the first steps. The average spans at most about a tenth of the run so far, and hence
+    forgets the initial weights even in a short run.
+    """
 
     def update(averages: Sequence[Tensor], weights: Sequence[Tensor], count: Tensor | int) -> None:
-        early = (1 + int(count)) / (10 + int(count))
+        early = (1 + int(count)) / (_EMA_DELAY + int(count))
         get_ema_multi_avg_fn(min(decay, early))(averages, weights, count)
 
     return update
 
 
-def make_optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """Muon for the group convolutions, whose weights are matrices; AdamW for all else.
-
-    The decay is for the kernels alone: biases and normalisation have no scale to be held down.
-    """
-    matrices = [layer.weight for layer in network.modules() if isinstance(layer, GroupConv)]
-    taken = {id(weight) for weight in matrices}
-    others = [parameter for parameter in network.parameters() if id(parameter) not in taken]
-    kernels = {"params": [parameter for parameter in others if parameter.ndim > 1]}
-    undecayed = {"params": [parameter for parameter in others if parameter.ndim == 1], "weight_decay": 0.0}
-    common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    return [
-        torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **common),
-        torch.optim.AdamW([kernels, undecayed], **common),
-    ]
-
-
 def autocast(device: torch.device, precision: str) -> torch.autocast | nullcontext:
+    """Returns the context of a forward pass in ``TrainingConfig.precision``."""
     if precision == "bfloat16" or (precision == "auto" and fast_bfloat16(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16; elsewhere emulation makes it slower than float32."""
+    """Whether the hardware multiplies bfloat16; where it is emulated, it is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

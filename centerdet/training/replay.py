@@ -1,4 +1,4 @@
-"""Looking again at a batch whose loss was not finite, as ``TrainingRun.train_step`` kept it."""
+"""Replay of a batch whose loss was not finite, as ``TrainingRun.train_step`` kept it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from centerdet.model.codec import CodecConfig
 from centerdet.model.losses import CenterLoss, LossConfig, LossTerms
 from centerdet.model.types import Batch, Prediction
 from centerdet.strict_yaml import parse
-from centerdet.training.checkpoint import read_state
+from centerdet.training.checkpoint import BATCH_FORMAT, read_state
 from centerdet.training.config import TrainingConfig
-from centerdet.training.run import KEPT_BATCH, TrainingRun
+from centerdet.training.run import TrainingRun
 
 
 class Replay(NamedTuple):
-    """What happened in the step.
+    """A replayed step.
 
     Attributes:
-        step: Steps done before.
-        batch: What the network was shown.
-        weights: What it was made of, by name; the batch norms' statistics already include this batch.
-        prediction: What it said.
-        terms: What that cost.
+        step: Number of steps done before it.
+        batch: The batch, or one process's share of it.
+        weights: The network's state by name. The statistics of the batch norms already include this batch.
+        prediction: The network's output.
+        terms: The loss terms.
     """
 
     step: int
@@ -37,7 +37,7 @@ class Replay(NamedTuple):
     terms: LossTerms
 
     def __str__(self) -> str:
-        """The way of the batch through the step, a line for each part; what is not finite is pointed out."""
+        """Returns the ranges of images, boxes, maps and loss, one a line, with the images that are not finite."""
         parts = {**self.batch._asdict(), **{f"map of {name}": maps for name, maps in self.prediction._asdict().items()}}
         lines = [f"step {self.step}, {len(self.batch.images)} images of {tuple(self.batch.images.shape[-2:])} px"]
         broken = [name for name, value in self.weights.items() if not torch.isfinite(value).all()]
@@ -47,30 +47,30 @@ class Replay(NamedTuple):
 
 
 def replay(path: str | Path, *, device: torch.device | str = "cpu") -> Replay:
-    """Does the step again: the same weights, batch, loss and precision.
+    """Repeats the forward pass and the loss of a step with the same weights, batch and precision.
 
     Args:
-        path: The ``nonfinite-0.pt`` of a run's folder.
-        device: Where to; another one than the run's rounds differently.
+        path: The ``nonfinite-0.pt`` in a run's folder.
+        device: Where to compute; a device of another kind than the run's rounds differently.
 
     Raises:
-        ValueError: If the file is missing, damaged or of another kind.
+        ValueError: If the file is missing, damaged or of another format.
     """
-    state = read_state(Path(path), KEPT_BATCH)
+    state = read_state(Path(path), BATCH_FORMAT)
     try:
-        run = _run_of(state["configs"], torch.device(device))
+        run = _make_run(state["configs"], torch.device(device))
         run.network.load_state_dict(state["weights"])
         batch = Batch(**state["batch"])
-        output: list[Prediction] = []
-        run.network.register_forward_hook(lambda module, inputs, output: output.append(output))
+        predictions: list[Prediction] = []
+        run.network.register_forward_hook(lambda module, inputs, output: predictions.append(output))
         with torch.no_grad():
             terms = run.losses(batch)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"cannot replay {path}: {' '.join(str(error).split())[:200]}") from None
-    return Replay(state["step"], batch, state["weights"], output[0], terms)
+    return Replay(state["step"], batch, state["weights"], predictions[0], terms)
 
 
-def _run_of(configs: dict[str, Any], device: torch.device) -> TrainingRun:
+def _make_run(configs: dict[str, Any], device: torch.device) -> TrainingRun:
     network = CenterNet(parse(NetworkConfig, configs["network"]))
     codec = make_codec(network, parse(CodecConfig, configs["codec"]))
     criterion, config = CenterLoss(parse(LossConfig, configs["loss"])), parse(TrainingConfig, configs["training"])
@@ -78,7 +78,7 @@ def _run_of(configs: dict[str, Any], device: torch.device) -> TrainingRun:
 
 
 def _describe(values: Tensor) -> str:
-    """The range of a tensor, and in which images it is not finite."""
+    """Returns the range of a tensor's finite values, and the numbers of the images in which it is not finite."""
     finite = torch.isfinite(values)
     known = values[finite].float()
     text = f"{known.min().item():g} to {known.max().item():g}" if len(known) else "nothing finite"

@@ -1,19 +1,14 @@
-"""The state of a training run: what changes from step to step, how a step goes, and how it is kept.
+"""The state of a training run: how a step changes it, how it is validated, and how it is kept.
 
-Everything in a step follows from the batch and this state, so a resumed run goes exactly the way of one that was never
-stopped.
-
-EMA of weights: Polyak & Juditsky (1992); warm-up and cosine: Loshchilov & Hutter, arXiv 1608.03983; AdamW: 1711.05101;
-Muon: Jordan et al. (2024), scaled as in Liu et al., "Muon is Scalable", arXiv 2502.16982.
+A step depends only on this state and its batch. A resumed run is therefore identical to an uninterrupted one.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import nn
@@ -24,21 +19,27 @@ from centerdet import distributed
 from centerdet.detector.calibration import Calibration
 from centerdet.detector.detector import Detector
 from centerdet.evaluation.metrics import LabelledImages, calibrate
-from centerdet.files import check_folder, remove_leftovers
+from centerdet.files import check_folder, make_folder, remove_leftovers
 from centerdet.model.centernet import CenterNet
 from centerdet.model.codec import Codec
 from centerdet.model.losses import CenterLoss, LossTerms
 from centerdet.model.types import Batch
-from centerdet.training.checkpoint import load_checkpoint, save_checkpoint, write_state
+from centerdet.training.checkpoint import load_checkpoint, save_batch, save_checkpoint
 from centerdet.training.config import TrainingConfig
 from centerdet.training.logger import MetricLogger
-from centerdet.training.optim import autocast, ema_update, make_optimizers
+from centerdet.training.optim import autocast, ema_update, learning_rate, make_optimizers
 
-KEPT_BATCH = "centerdet kept batch 2"  # the format of the file
+SAMPLE_IMAGES = 4  # validation images whose heatmaps are logged
 
 
 class TrainingRun:
-    """Network, its average, optimiser, progress and the best report so far; arguments as in ``training.fit``."""
+    """Network, moving average, optimisers, progress and the best report so far; arguments as in ``trainer.fit``.
+
+    Attributes:
+        step: Number of steps done.
+        ema: The ``AveragedModel`` of the network, which is validated and saved.
+        best: AP, step and report of the best validation; empty before the first one.
+    """
 
     def __init__(
         self,
@@ -50,9 +51,10 @@ class TrainingRun:
         device: torch.device,
         settings: dict[str, Any],
     ) -> None:
-        self.network = network.to(device, memory_format=torch.channels_last).train()
-        together = distributed.world_size() > 1
-        self._shared = DistributedDataParallel(self.network) if together else self.network
+        layout = torch.channels_last
+        self.network = network.to(device, memory_format=layout).train()  # type: ignore[call-overload]  # torch's stubs
+        is_shared = distributed.world_size() > 1
+        self._parallel: nn.Module = DistributedDataParallel(self.network) if is_shared else self.network
         self.codec, self.criterion, self.config = codec, criterion, config
         self.directory, self.device, self.settings = directory, device, settings
         self.ema = AveragedModel(self.network, multi_avg_fn=ema_update(config.ema_decay), use_buffers=True)
@@ -62,41 +64,51 @@ class TrainingRun:
         self.threshold, self.calibration = 0.5, Calibration()  # of the last validation
 
     def start(self, *, resume: bool) -> None:
-        """Makes the folder, or takes the state from its checkpoint; errors as in ``training.fit``."""
+        """Creates the folder, or restores the state from the checkpoint in it.
+
+        Raises:
+            ValueError: If there is nothing to resume, the checkpoint does not fit, the folder already holds a run, or
+                the folder cannot be written.
+        """
         path = self.directory / "checkpoint.pt"
         if resume:
-            state = load_checkpoint(path, settings=self.settings)
-            try:
-                self.network.load_state_dict(state["network"])
-                self.ema.load_state_dict(state["average"])
-                for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
-                    optimizer.load_state_dict(its_state)
-                self.step, self.best, self.threshold = state["step"], state["best"], state["threshold"]
-                self.calibration = Calibration(**state["calibration"])
-            except (KeyError, TypeError, ValueError, RuntimeError) as error:
-                reason = " ".join(str(error).split())[:200]
-                raise ValueError(f"cannot resume: {path} does not fit this network: {reason}") from None
+            self._restore(path)
         elif path.exists():
             raise ValueError(
-                f"{self.directory} already holds a run; go on with resume (--resume), or name another folder (--out)"
+                f"{self.directory} already holds a run; continue it with resume (--resume), "
+                "or choose another folder (--out)"
             )
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(
-                f"cannot make the run's folder {self.directory}: {error.strerror}; name another (--out)"
-            ) from None
+        make_folder(self.directory)
         check_folder(path)
         if distributed.is_main_process():
             remove_leftovers(self.directory)
 
+    def _restore(self, path: Path) -> None:
+        state = load_checkpoint(path, settings=self.settings)
+        try:
+            self.network.load_state_dict(state["network"])
+            self.ema.load_state_dict(state["ema"])
+            for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(optimizer_state)
+            self.step, self.best, self.threshold = state["step"], state["best"], state["threshold"]
+            self.calibration = Calibration(**state["calibration"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"cannot resume: {path} does not fit this network: {reason}; start a new run in another folder (--out)"
+            ) from None
+
     def checkpoint(self) -> None:
-        """Writes all that ``start`` needs to go on from here, and the detector as it is now."""
+        """Writes the whole state for ``start``, and the detector as it is now.
+
+        Raises:
+            OSError: If a file cannot be written; the previous one stays.
+        """
         self._detector({"step": self.step, "settings": self.settings}).save(self.directory / "last.safetensors")
         state = {
             "step": self.step,
             "network": self.network.state_dict(),
-            "average": self.ema.state_dict(),
+            "ema": self.ema.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "best": self.best,
             "threshold": self.threshold,
@@ -105,39 +117,26 @@ class TrainingRun:
         }
         save_checkpoint(self.directory / "checkpoint.pt", state)
 
-    def learning_rate(self) -> float:
-        """Linear warm-up, then a cosine to zero."""
-        config = self.config
-        if self.step < config.warmup_steps:
-            return config.learning_rate * (self.step + 1) / config.warmup_steps
-        done = (self.step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-        return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
     def train_step(self, batch: Batch) -> LossTerms:
-        """One optimiser step.
+        """Does one optimiser step.
 
         Args:
-            batch: This process's share of it.
+            batch: This process's share of the batch.
 
         Returns:
-            The loss of the whole batch.
+            The loss terms of the whole batch.
 
         Raises:
-            FloatingPointError: If the loss is not finite, in all processes; the weights are untouched, and the batch is
+            FloatingPointError: If the loss is not finite, in all processes. The weights do not change, and the batch is
                 in a file for ``replay``.
         """
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate()
+                group["lr"] = learning_rate(self.step, self.config)
         terms = self.losses(batch)
         total, terms = terms.total, LossTerms(*distributed.all_reduce_mean(torch.stack(terms).detach()))
         if not torch.isfinite(terms.total):
-            path = self._keep(batch)
-            raise FloatingPointError(
-                f"the loss of step {self.step} is {terms.total.item()}; its batch is kept: "
-                f"'python tools/replay_batch.py {path}' shows where it stops being finite; if the batch is as it "
-                "should be, start a new run, in another folder, with a lower learning_rate or clip_norm"
-            )
+            self._fail(batch, terms.total.item())
         self.network.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
@@ -148,46 +147,46 @@ class TrainingRun:
         return terms
 
     def losses(self, batch: Batch) -> LossTerms:
-        """What the network says of a batch, compared with the truth."""
+        """Returns the loss terms of a batch, on any device, for the current weights."""
         images, boxes, has_object = (tensor.to(self.device) for tensor in batch)
-        target = self.codec.encode(boxes, has_object, images.shape[-2:])
+        height, width = images.shape[-2:]
+        target = self.codec.encode(boxes, has_object, (height, width))
         with autocast(self.device, self.config.precision):
-            prediction = self._shared(images)
+            prediction = self._parallel(images)
         return self.criterion(prediction, target)
 
-    def _keep(self, batch: Batch) -> Path:
-        """Writes this process's share of a batch, with all that ``replay`` needs."""
+    def _fail(self, batch: Batch, loss: float) -> NoReturn:
+        """Keeps this process's share of a batch, and raises the error about its loss."""
         parts = {"network": self.network, "codec": self.codec, "loss": self.criterion, "training": self}
-        state = {
-            "step": self.step,
-            "batch": {name: tensor.cpu() for name, tensor in batch._asdict().items()},
-            "weights": self.network.state_dict(),
-            "configs": {name: asdict(part.config) for name, part in parts.items()},
-        }
+        configs = {name: asdict(part.config) for name, part in parts.items()}
         path = self.directory / f"nonfinite-{distributed.rank()}.pt"
-        write_state(path, KEPT_BATCH, state)
-        return path
+        save_batch(path, batch, step=self.step, weights=self.network.state_dict(), configs=configs)
+        raise FloatingPointError(
+            f"the loss of step {self.step} is {loss}, it must be finite; its batch is kept: "
+            f"'python tools/replay_batch.py {path}' shows where it stops being finite; if the images and boxes of the "
+            "batch are correct, start a new run, in another folder, with a lower learning_rate or clip_norm"
+        )
 
     def validate(self, validation: LabelledImages, logger: MetricLogger) -> None:
-        """Scores the averaged weights at their best threshold, and keeps them if they are the best so far."""
+        """Scores the averaged weights at their best threshold, logs the report, and saves the best weights so far."""
         detector = self._detector({})
-        with warnings.catch_warnings():  # a young network may be right nowhere
+        with warnings.catch_warnings():  # in the first steps, no detection may be correct
             warnings.filterwarnings("ignore", message="scores stay uncalibrated")
             report = calibrate(detector, validation, progress=True)
         self.threshold, self.calibration = detector.threshold, detector.calibration
         detector.metadata = {"step": self.step, "validation": report.to_dict(), "settings": self.settings}
-        logger.log_validation(self.step, report, detector, [image for image, _ in validation[:4]])
+        logger.log_validation(self.step, report, detector, [image for image, _ in validation[:SAMPLE_IMAGES]])
         if report.ap > self.best.get("ap", -1.0):
             self.best = {"ap": report.ap, "step": self.step, "report": report.to_dict()}
             detector.save(self.directory / "best.safetensors")
 
     def _detector(self, metadata: dict[str, Any]) -> Detector:
-        threshold, calibration = self.threshold, self.calibration
+        """Creates the detector of the averaged weights."""
         return Detector(
-            self.ema.module,
+            cast(CenterNet, self.ema.module),
             self.codec,
-            threshold=threshold,
-            calibration=calibration,
-            intensity_range=self.settings.get("intensity"),
+            threshold=self.threshold,
+            calibration=self.calibration,
+            intensity_range=self.settings.get("intensity_range"),
             metadata=metadata,
         )

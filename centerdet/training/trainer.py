@@ -1,8 +1,8 @@
-"""The training loop. It knows networks, codecs and losses, but no scenes and no image files: a source gives batches.
+"""The training loop. It knows networks, codecs and losses; batches come from any ``BatchSource``.
 
-A run is a folder: ``best.safetensors`` and ``last.safetensors`` (detectors), ``checkpoint.pt`` (all that ``resume``
-needs), ``metrics.jsonl`` and ``tensorboard/``. Several processes (``distributed``) share each batch, and the first one
-alone validates and writes.
+The folder of a run holds ``best.safetensors`` and ``last.safetensors`` (detectors), ``checkpoint.pt`` (the state for
+``resume``), ``metrics.jsonl`` and ``tensorboard/``. If several processes train (see ``distributed``), they share each
+batch, and only the main process validates and writes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from centerdet.model.losses import CenterLoss, LossTerms
 from centerdet.model.types import Batch, check_batch
 from centerdet.training.config import TrainingConfig
 from centerdet.training.logger import MetricLogger
+from centerdet.training.optim import learning_rate
 from centerdet.training.run import TrainingRun
 
 
 class BatchSource(Protocol):
-    """Where training batches come from: ``source[step]`` is the ``Batch`` of that step, from 0 to ``steps - 1``.
+    """Training batches: ``source[step]`` is the ``Batch`` of a step, from 0 to ``steps - 1``.
 
-    The same step must always give the same batch, or a resumed run goes another way. A list of batches will do.
+    The same step must always give the same batch: exact resuming depends on it. A list of batches is a source.
     """
 
     def __getitem__(self, step: int) -> Batch:
@@ -59,66 +60,46 @@ def fit(
     """Trains a network and leaves the run in a folder.
 
     Args:
-        network: Initialised; it holds the last raw (not averaged) weights afterwards.
-        codec: For the network's stride.
+        network: Initialised network, trained in place. Afterwards it holds the last weights, without averaging.
+        codec: Codec for the network's stride.
         criterion: The loss.
-        source: ``source[step]`` is the ``Batch`` of each step from 0; on any device, it is moved.
-        validation: A sequence of labelled images ``(H, W)`` that never change during the run.
+        source: The batches, ``source[step]``; on any device.
+        validation: Labelled images ``(H, W)``, the same throughout the run.
         config: Settings of the loop.
         directory: The run's folder; made if missing.
         device: Where to train.
-        intensity_range: Pixel values of the validation images, and of later ones, that become 0 and 1; ``None``: full scale.
-        resume: Continue from the folder's checkpoint; without it, a folder with a checkpoint is an error.
-        settings: Further plain values to keep with checkpoint and weights. A resumed run must have the same ones, and
-            the same configs of network, codec, loss and loop.
+        intensity_range: Pixel values of the validation images, and of later ones, that become 0 and 1; ``None``: the
+            full scale of the image's type.
+        resume: Continue from the folder's checkpoint. Without it, a folder with a checkpoint is an error.
+        settings: Further plain values to keep with checkpoint and weights. A resumed run must have the same settings,
+            and the same configs of network, codec, loss and loop.
 
     Returns:
-        The best validation report; its threshold and weights are in ``best.safetensors``.
+        The best validation report; ``best.safetensors`` holds its weights and threshold.
 
     Raises:
-        ValueError: If there is nothing to resume, something would be overwritten, the settings differ, or the first
-            batch is not a proper one, or not to be shared equally.
-        OSError: If the run's folder can no longer be written to; the last checkpoint stays.
+        ValueError: If there is nothing to resume, a run would be overwritten, the settings differ, the first batch is
+            not valid, or the processes cannot share it equally.
+        OSError: If the run's folder can no longer be written; the last checkpoint stays.
         FloatingPointError: If the loss is not finite; the last checkpoint stays, and the batch is kept for ``replay``.
-        KeyboardInterrupt: On Ctrl-C, after a checkpoint.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM, after a checkpoint.
     """
     settings = {
         "network": network.config,
         "codec": codec.config,
         "loss": criterion.config,
         "training": config,
-        "intensity": intensity_range,
+        "intensity_range": intensity_range,
         **(settings or {}),
     }
-    run = TrainingRun(network, codec, criterion, config, Path(directory), torch.device(device), _plain(settings))
+    run = TrainingRun(network, codec, criterion, config, Path(directory), torch.device(device), _to_plain(settings))
     run.start(resume=resume)
-    start, writes = run.step, distributed.is_main_process()
+    is_main = distributed.is_main_process()
     with (
-        _interrupts() as interrupted,
-        MetricLogger(run.directory, resume_from=start) if writes else nullcontext() as logger,
-        tqdm(total=config.steps, initial=start, unit="step", disable=None if writes else True) as bar,
+        _catch_interrupts() as interrupted,
+        MetricLogger(run.directory, resume_from=run.step) if is_main else nullcontext() as logger,
     ):
-        while run.step < config.steps:
-            batch = local_share(source[run.step])
-            if run.step == start:
-                check_batch(batch)
-            terms = run.train_step(batch)
-            bar.update()
-            if run.step % config.log_every == 0:
-                bar.set_postfix(loss=f"{float(terms.total):.3f}", best=f"{run.best.get('ap', 0):.3f}")
-            stop = distributed.any_process(interrupted(), run.device)
-            if logger is not None:
-                try:
-                    _write_what_is_due(run, terms, validation, logger, stop=stop)
-                except OSError as error:
-                    raise OSError(
-                        f"after step {run.step}: {error}; the last checkpoint in {run.directory} is intact: make the "
-                        "folder writable, with space on its disk, and go on with resume (--resume)"
-                    ) from error
-            if stop and run.step < config.steps:
-                raise KeyboardInterrupt(
-                    f"stopped after step {run.step} of {config.steps}, all saved; go on with resume"
-                )
+        _run_steps(run, source, validation, logger, interrupted)
     return EvaluationReport(**distributed.broadcast(run.best)["report"])
 
 
@@ -139,33 +120,73 @@ def local_share(batch: Batch) -> Batch:
     return Batch(*(part[distributed.rank() :: processes] for part in batch))
 
 
-def _write_what_is_due(
+def _run_steps(
+    run: TrainingRun,
+    source: BatchSource,
+    validation: LabelledImages,
+    logger: MetricLogger | None,
+    interrupted: Callable[[], bool],
+) -> None:
+    """Does the remaining steps; only the main process has a logger."""
+    first, config = run.step, run.config
+    with tqdm(total=config.steps, initial=first, unit="step", disable=None if logger else True) as bar:
+        while run.step < config.steps:
+            batch = local_share(source[run.step])
+            if run.step == first:
+                check_batch(batch)
+            terms = run.train_step(batch)
+            bar.update()
+            if run.step % config.log_every == 0:
+                bar.set_postfix(loss=f"{float(terms.total):.3f}", best=f"{run.best.get('ap', 0):.3f}")
+            stop = distributed.any_process(interrupted(), run.device)
+            if logger is not None:
+                _write_due(run, terms, validation, logger, stop=stop)
+            if stop and run.step < config.steps:
+                raise KeyboardInterrupt(
+                    f"stopped after step {run.step} of {config.steps}, all saved; continue with resume (--resume)"
+                )
+
+
+def _write_due(
     run: TrainingRun, terms: LossTerms, validation: LabelledImages, logger: MetricLogger, *, stop: bool
 ) -> None:
-    config, last = run.config, run.step == run.config.steps
-    if run.step % config.log_every == 0:
-        logger.log_losses(run.step, terms, run.learning_rate())
-    if run.step % config.validate_every == 0 or last:
-        run.validate(validation, logger)
-    if stop or last or run.step % config.checkpoint_every == 0:
-        run.checkpoint()
+    """Logs, validates and checkpoints as far as it is due after the step."""
+    config, is_last = run.config, run.step == run.config.steps
+    try:
+        if run.step % config.log_every == 0:
+            logger.log_losses(run.step, terms, learning_rate(run.step, config))
+        if run.step % config.validate_every == 0 or is_last:
+            run.validate(validation, logger)
+        if stop or is_last or run.step % config.checkpoint_every == 0:
+            run.checkpoint()
+    except OSError as error:
+        raise OSError(
+            f"after step {run.step}: {error}; the last checkpoint in {run.directory} is intact: make the folder "
+            "writable, with space on its disk, and continue with resume (--resume)"
+        ) from error
 
 
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """Configs as dicts and tuples as lists, so that settings survive a file unchanged."""
+def _to_plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Converts configs to dicts and tuples to lists, so that a file returns equal settings."""
     return json.loads(json.dumps(settings, default=asdict))
 
 
 @contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Collects Ctrl-C and SIGTERM, so that a step in progress ends before the run does."""
-    seen: list[int] = []
+def _catch_interrupts() -> Iterator[Callable[[], bool]]:
+    """Catches Ctrl-C and SIGTERM, so that the run stops only after a complete step.
+
+    Yields:
+        A function that returns whether there was a signal. Outside the main thread, which alone receives signals, it
+        is always false.
+    """
+    caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # signals belong to the main thread
+        yield lambda: False
         return
-    before = {number: signal.signal(number, lambda n, _: seen.append(n)) for number in (signal.SIGINT, signal.SIGTERM)}
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda n, _: caught.append(n)) for number in signals}
     try:
-        yield lambda: bool(seen)
+        yield lambda: bool(caught)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
