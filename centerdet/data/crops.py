@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from centerdet.box import RotatedBox
+from centerdet.cropping import crop_bounds
 from centerdet.data.augment import Augmentation
 from centerdet.model.types import Batch
 from centerdet.preprocessing import MIN_SIDE, to_unit_range
@@ -123,15 +124,11 @@ def crop_around(
 
     As far as the object lies in the image and fits into the window; its centre is always inside, if the image has it.
     """
-    height, width = (min(crop_size, side) for side in image.shape)
-    last = np.array([width, height]) - 1  # x and y in a window
-    high = np.array(image.shape[::-1]) - 1 - last  # of the window's corner
-    low = np.zeros_like(high)
+    image_size = np.array(image.shape[::-1])  # x and y from here on
+    width, height = crop = np.minimum(image_size, crop_size)
+    low, high = np.zeros_like(crop), image_size - crop
     if box is not None:
-        points = np.vstack([box.corners(), [box.x, box.y]]).clip(0, high + last)
-        ends = np.stack([np.ceil(points.max(0)) - last, np.floor(points.min(0))])
-        center = np.stack([np.ceil(points[4]) - last, np.floor(points[4])])  # what a larger object must keep
-        low, high = np.sort(ends, axis=0).clip(*center).clip(0, high).astype(int)
+        low, high = crop_bounds(box.corners(), image_size=image_size, crop_size=crop, center=(box.x, box.y))
     left, top = rng.integers(low, high + 1).tolist()
     cut = image[top : top + height, left : left + width].copy()  # a view would keep the whole image
     return cut, box and RotatedBox(box.x - left, box.y - top, box.yaw, box.width, box.height)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from centerdet.cropping import crop_bounds
 from centerdet.model.types import Batch
 from centerdet.preprocessing import MIN_SIDE
 from centerdet.synthetic.raster import draw_uniform, overlay, rasterise
@@ -177,12 +178,9 @@ def _place_crops(
     room = image_size - crop_size
     if not room:
         return np.zeros((len(has_object), 2), dtype=np.int64)
-    low = np.ceil(vertices.max(axis=1)).clip(max=image_size - 1) - (crop_size - 1)
-    high = np.floor(vertices.min(axis=1)).clip(min=0)
-    low, high = np.minimum(low, high), np.maximum(low, high)
-    low = np.where(has_object[:, None], low, 0).clip(0, room)
-    high = np.where(has_object[:, None], high, room).clip(0, room)
-    return (low + np.floor(rng.random(low.shape) * (high - low + 1))).astype(np.int64)
+    low, high = crop_bounds(vertices, image_size=image_size, crop_size=crop_size)  # each (B, 2)
+    low, high = np.where(has_object[:, None], low, 0), np.where(has_object[:, None], high, room)
+    return low + np.floor(rng.random(low.shape) * (high - low + 1)).astype(np.int64)
 
 
 def _draw_boxes(rng: np.random.Generator, count: int, image_size: int) -> NDArray[np.float64]:
