@@ -1,4 +1,8 @@
-"""centerdet: finds one rotated object, with its heading, in a single-channel image."""
+"""centerdet detects one rotated object, with its heading, in a single-channel image.
+
+Public names are imported at their first use (PEP 562): ``import centerdet`` takes milliseconds, and an exported model
+runs without torch.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -55,7 +59,7 @@ if TYPE_CHECKING:
     from centerdet.training.config import ImagesConfig, TrainingConfig
     from centerdet.training.own_images import train
     from centerdet.training.trainer import BatchSource, fit
-else:  # hidden from type checkers, which would take any name for a public one
+else:  # hidden from type checkers, which would otherwise accept any name
     from importlib import import_module
 
     _MODULES = {
@@ -79,7 +83,7 @@ else:  # hidden from type checkers, which would take any name for a public one
     }
 
     def __getattr__(name: str) -> object:
-        """Imports a public name when it is first asked for (PEP 562): an exported model runs without torch."""
+        """Imports a public name at its first use."""
         for module, names in _MODULES.items():
             if name in names:
                 globals()[name] = getattr(import_module(f"centerdet.{module}"), name)

@@ -1,4 +1,4 @@
-"""``python -m centerdet``: the command ``centerdet``."""
+"""Runs the command ``centerdet`` as ``python -m centerdet``."""
 
 import sys
 

@@ -1,17 +1,17 @@
-"""The rotated box and THE convention of this library: axes, heading, units.
+"""The rotated box, its geometry, and THE convention of this library: axes, heading, units.
 
-* An image is indexed ``[y, x]``: x grows to the right, y grows DOWN, an integer coordinate is a pixel's centre.
+* Images are indexed ``[y, x]``. x grows to the right, y grows DOWN. An integer coordinate is the centre of a pixel.
 * Lengths are in pixels, angles in radians.
-* ``width`` lies across the heading and ``height`` along it.
-* A point ``(u, v)`` of the box's own frame (u across, v along the heading) lands in the image at::
+* ``width`` is the extent across the heading, ``height`` the extent along it.
+* The point ``(u, v)`` in the axes of the box (u across the heading, v along it) has the image coordinates::
 
       x + u * cos(yaw) + v * sin(yaw),  y - u * sin(yaw) + v * cos(yaw)
 
-  so the heading points to ``(sin yaw, cos yaw)``: DOWN at yaw 0, to the right at yaw pi/2. A growing yaw turns the box
-  counter-clockwise on the screen, the opposite sense to OpenCV and mmrotate.
+  The heading therefore points to ``(sin yaw, cos yaw)``: DOWN at yaw 0, to the right at yaw pi/2. An increasing yaw
+  turns the box counter-clockwise on the screen, opposite to OpenCV and mmrotate.
 
-Arrays of boxes have the last axis ``(x, y, yaw, width, height)``. "No box" is ``None``; only the functions of the
-official task (``make_data``, ``score_iou``) write it as five NaN.
+Arrays of boxes have the last axis ``(x, y, yaw, width, height)``. "No box" is ``None``. Only the functions of the task
+(``make_data``, ``score_iou``) write it as five NaN.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from numpy.typing import ArrayLike, NDArray
 
 MAX_SKEW = 0.1  # fraction by which opposite sides of a labelled rectangle may differ: hand-drawn corners are not exact
 
-# Corners of the unit box in its own frame (u, v): nose-left, nose-right, tail-right, tail-left.
+# Corners (u, v) of the unit box in its axes: nose-left, nose-right, tail-right, tail-left.
 _UNIT_CORNERS = np.array([(-0.5, 0.5), (0.5, 0.5), (0.5, -0.5), (-0.5, -0.5)])
 
 
 @dataclass(frozen=True, slots=True)
 class RotatedBox:
-    """One rotated box with a heading, see the module's convention.
+    """A rotated box with a heading; the convention is in the module's docstring.
 
     Attributes:
-        x: Centre, pixels to the right.
-        y: Centre, pixels down.
-        yaw: Heading in radians; it points to ``(sin yaw, cos yaw)``.
-        width: Extent across the heading, pixels, > 0.
-        height: Extent along the heading, pixels, > 0.
+        x: Centre, px to the right.
+        y: Centre, px down.
+        yaw: Direction of the heading ``(sin yaw, cos yaw)``, rad.
+        width: Extent across the heading, px, > 0.
+        height: Extent along the heading, px, > 0.
 
     Raises:
         ValueError: If a number is not finite or a length is not positive.
@@ -57,7 +57,11 @@ class RotatedBox:
 
     @classmethod
     def from_array(cls, array: ArrayLike) -> RotatedBox | None:
-        """Reads ``(x, y, yaw, width, height)``; five NaN, the official "no box", give ``None``."""
+        """Converts ``(x, y, yaw, width, height)`` to a box; five NaN, the task's "no box", give ``None``.
+
+        Raises:
+            ValueError: If the shape is not ``(5,)``, or the numbers are not those of a box.
+        """
         values = np.asarray(array, dtype=np.float64)
         if values.shape != (5,):
             raise ValueError(f"a box is five numbers (x, y, yaw, width, height), got shape {values.shape}")
@@ -70,22 +74,22 @@ class RotatedBox:
         return np.array(astuple(self))
 
     def corners(self) -> NDArray[np.float64]:
-        """Returns the corners as ``(x, y)``: nose-left, nose-right, tail-right, tail-left, shape ``(4, 2)``."""
+        """Returns the corners ``(4, 2)`` as ``(x, y)``: nose-left, nose-right, tail-right, tail-left."""
         return box_corners(self.to_array()[None])[0]
 
     def nose(self) -> NDArray[np.float64]:
-        """Returns the middle of the side that the heading points to, ``(x, y)``, shape ``(2,)``."""
+        """Returns the middle ``(x, y)`` of the side that the heading points to, shape ``(2,)``."""
         return self.corners()[:2].mean(axis=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One found object.
+    """A detected object.
 
     Attributes:
-        box: Where it is.
-        score: Confidence in [0, 1]: the chance that the box is right (IoU > 0.7), if the detector is calibrated.
-        has_heading: Whether the yaw tells nose from tail; if not, it is an axis, in (-pi/2, pi/2].
+        box: The predicted box.
+        score: Confidence in [0, 1]. For a calibrated detector, the probability that the box is correct (IoU > 0.7).
+        has_heading: Whether the yaw tells nose from tail. If not, it is the direction of an axis, in (-pi/2, pi/2].
     """
 
     box: RotatedBox
@@ -94,21 +98,37 @@ class Detection:
 
 
 def box_to_image(boxes: ArrayLike, points: ArrayLike) -> NDArray[np.float64]:
-    """Moves points (u, v) in the frames of boxes ``(N, 5)`` to (x, y) in the image: ``(N, K, 2)`` -> the same."""
+    """Converts points (u, v) in the axes of boxes to image coordinates (x, y).
+
+    Args:
+        boxes: ``(N, 5)``.
+        points: ``(N, K, 2)``, or ``(K, 2)`` for the same points in each box; px.
+
+    Returns:
+        ``(N, K, 2)``, px.
+    """
     x, y, yaw, _, _ = np.asarray(boxes, dtype=np.float64).T[..., None]  # each (N, 1)
     u, v = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)  # each (N, K)
     return np.stack([x + u * np.cos(yaw) + v * np.sin(yaw), y - u * np.sin(yaw) + v * np.cos(yaw)], axis=-1)
 
 
 def box_corners(boxes: ArrayLike) -> NDArray[np.float64]:
-    """Corners of many boxes, in the order of ``RotatedBox.corners``: ``(N, 5)`` -> ``(N, 4, 2)``."""
+    """Returns the corners of boxes, in the order of ``RotatedBox.corners``: ``(N, 5)`` -> ``(N, 4, 2)``."""
     boxes = np.asarray(boxes, dtype=np.float64)
     return box_to_image(boxes, _UNIT_CORNERS * boxes[:, None, 3:])
 
 
 def paired_iou(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """Intersection over union of box pairs: two ``(N, 5)`` -> ``(N,)`` in [0, 1]; 0 where both areas are 0."""
-    import shapely  # here, since finding boxes needs none of it: an exported model runs without
+    """Returns the intersection over union of pairs of boxes.
+
+    Args:
+        first: ``(N, 5)``.
+        second: ``(N, 5)``; box i is paired with box i of ``first``.
+
+    Returns:
+        ``(N,)`` in [0, 1]; 0 where both areas are 0.
+    """
+    import shapely  # here, since detection does not need it: an exported model runs without shapely
 
     one, other = (shapely.polygons(box_corners(boxes)) for boxes in (first, second))
     intersection = shapely.area(shapely.intersection(one, other))
@@ -117,7 +137,7 @@ def paired_iou(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
 
 
 def yaw_error(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """Smallest angle between headings, radians in [0, pi], elementwise."""
+    """Returns the angle between two headings, elementwise, rad in [0, pi]."""
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     return np.abs((difference + math.pi) % (2 * math.pi) - math.pi)
 

@@ -1,4 +1,4 @@
-"""Pictures: heatmaps over images, boxes with their heading, contact sheets. Plain RGB arrays in and out."""
+"""Drawing on numpy images: boxes with their headings, heatmap overlays, contact sheets. All pictures are RGB."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 
 from centerdet.box import Detection, RotatedBox
 
-FOUND_COLOR = (255, 140, 0)  # orange
-TRUE_COLOR = (0, 220, 90)  # green
+PREDICTED_COLOR = (255, 140, 0)  # orange
+TARGET_COLOR = (0, 220, 90)  # green
+HEATMAP_COLOR = (1.0, 0.1, 0.25)  # red, in [0, 1]
+GREY_LEVEL = 0.75  # brightness of a white pixel: boxes and text stay visible on it
+HEATMAP_OPACITY = 0.8  # of a heatmap value of 1
+FONT_SCALE = 0.5  # of OpenCV's Hershey font: letters about 11 px high
+FRACTION_BITS = 4  # of the sub-pixel coordinates that OpenCV draws at
 
 
 def draw_detection(
@@ -25,29 +30,30 @@ def draw_detection(
     caption: str = "",
     has_heading: bool = True,
 ) -> NDArray[np.uint8]:
-    """One picture of an image: the heatmap over it, the true box in green, the found one in orange with its score.
+    """Draws an image with its heatmap in red, the true box in green, and the predicted box in orange with its score.
 
     Args:
         image: ``(H, W)``: floats in [0, 1], or integers of the type's full range.
-        predicted: What the detector said.
-        target: What is there.
-        heatmap: ``(H, W)`` probabilities.
+        predicted: The detection.
+        target: The true box.
+        heatmap: ``(H, W)``, probabilities.
         scale: Whole factor by which the picture is enlarged.
-        caption: Written at the top left.
-        has_heading: Whether the boxes have a nose to draw; if not, a line shows their axis.
+        caption: Text at the top left.
+        has_heading: Whether an arrow shows the heading of a box; if not, a line shows its axis.
 
     Returns:
-        RGB ``(H * scale, W * scale, 3)``.
+        RGB picture ``(H * scale, W * scale, 3)``.
     """
     canvas = overlay_heatmap(image, heatmap)
     canvas = np.ascontiguousarray(canvas.repeat(scale, axis=0).repeat(scale, axis=1))
-    for box, color in ((target, TRUE_COLOR), (predicted.box if predicted else None, FOUND_COLOR)):
+    for box, color in ((target, TARGET_COLOR), (predicted.box if predicted else None, PREDICTED_COLOR)):
         if box is not None:
             draw_box(canvas, box, color, scale=scale, has_heading=has_heading)
     if caption:
-        _write(canvas, caption, np.array([4, 4]), (255, 255, 255))
+        _write(canvas, caption, 4, 4, (255, 255, 255))
     if predicted is not None:
-        _write(canvas, f"{predicted.score:.2f}", (predicted.box.corners().max(axis=0) * scale).astype(int), FOUND_COLOR)
+        x, y = predicted.box.corners().max(axis=0) * scale
+        _write(canvas, f"{predicted.score:.2f}", int(x), int(y), PREDICTED_COLOR)
     return canvas
 
 
@@ -61,7 +67,7 @@ def draw_tile(
     caption: str = "",
     has_heading: bool = True,
 ) -> NDArray[np.uint8]:
-    """As ``draw_detection``, enlarged by a whole factor, or shrunk, to a longer side of about ``side`` pixels."""
+    """Draws as ``draw_detection``, enlarged by a whole factor or shrunk to a longer side of about ``side`` px."""
     factor = side / max(image.shape)
     if factor < 1:
         image = _shrink(image, factor)
@@ -80,6 +86,7 @@ def draw_tile(
 
 
 def _shrink(picture: NDArray, factor: float) -> NDArray:
+    """Shrinks a picture ``(H, W)`` by a factor below 1; each pixel is the mean of the pixels that it covers."""
     import cv2
 
     height, width = (max(1, round(side * factor)) for side in picture.shape)
@@ -87,64 +94,76 @@ def _shrink(picture: NDArray, factor: float) -> NDArray:
 
 
 def _shrink_box(box: RotatedBox, factor: float) -> RotatedBox:
+    """Scales a box with its image: pixel borders, half a px from the centres, move by the factor."""
     x, y = ((value + 0.5) * factor - 0.5 for value in (box.x, box.y))
     return RotatedBox(x=x, y=y, yaw=box.yaw, width=box.width * factor, height=box.height * factor)
 
 
 def overlay_heatmap(image: NDArray, heatmap: NDArray | None) -> NDArray[np.uint8]:
-    """An image in grey, tinted red where the heatmap is high: two ``(H, W)`` -> RGB ``(H, W, 3)``."""
+    """Draws an image in grey, with red where the heatmap is high.
+
+    Args:
+        image: ``(H, W)``: floats in [0, 1], or integers of the type's full range.
+        heatmap: ``(H, W)``, probabilities; ``None``: the image alone.
+
+    Returns:
+        RGB picture ``(H, W, 3)``.
+    """
     image = np.asarray(image)
     full = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else 1.0
-    grey = (image / full).clip(0, 1)[..., None].repeat(3, axis=2) * 0.75
+    grey = (image / full).clip(0, 1)[..., None].repeat(3, axis=2) * GREY_LEVEL
     if heatmap is not None:
-        strength = np.asarray(heatmap, dtype=np.float64)[..., None].clip(0, 1) * 0.8
-        grey = grey * (1 - strength) + np.array([1.0, 0.1, 0.25]) * strength
+        strength = np.asarray(heatmap, dtype=np.float64)[..., None].clip(0, 1) * HEATMAP_OPACITY
+        grey = grey * (1 - strength) + np.array(HEATMAP_COLOR) * strength
     return (grey * 255).round().astype(np.uint8)
 
 
 def draw_box(
     canvas: NDArray[np.uint8], box: RotatedBox, color: tuple[int, int, int], *, scale: int = 1, has_heading: bool = True
 ) -> None:
-    """Draws, in place, a box and an arrow from its centre along its heading to the nose.
+    """Draws a box, in place, and an arrow from its centre to its nose.
 
     Args:
         canvas: RGB ``(H, W, 3)``, contiguous.
-        box: In pixels of the image before enlargement.
+        box: The box, in px of the image before it is enlarged.
         color: RGB.
-        scale: The enlargement.
-        has_heading: If not, a line along the whole axis takes the arrow's place.
+        scale: Factor by which the picture is enlarged.
+        has_heading: If not, a line along the whole axis replaces the arrow.
     """
-    import cv2  # only pictures need it
+    import cv2  # here, since only pictures need it
 
-    shift = 4  # fractional bits of OpenCV's sub-pixel coordinates
-    nose = np.array(box.nose())
-    start = np.array([box.x, box.y]) * (1 if has_heading else 2) - (
-        0 if has_heading else nose
-    )  # the centre, or the tail
+    center, nose = np.array([box.x, box.y]), box.nose()
+    start = center if has_heading else 2 * center - nose  # the centre, or the middle of the tail
     points = np.vstack([box.corners(), [start, nose]])
-    points = (((points + 0.5) * scale - 0.5) * 2**shift).round().astype(np.int32)
-    cv2.polylines(canvas, [points[:4]], True, color, max(1, scale // 2), cv2.LINE_AA, shift)
-    start, nose = (tuple(int(value) for value in point) for point in points[4:])
-    cv2.line(canvas, start, nose, color, max(1, scale // 2), cv2.LINE_AA, shift)
+    points = (((points + 0.5) * scale - 0.5) * 2**FRACTION_BITS).round().astype(np.int32)
+    cv2.polylines(canvas, [points[:4]], True, color, max(1, scale // 2), cv2.LINE_AA, FRACTION_BITS)
+    line_start, line_end = points[4].tolist(), points[5].tolist()
+    cv2.line(canvas, line_start, line_end, color, max(1, scale // 2), cv2.LINE_AA, FRACTION_BITS)
     if has_heading:
-        cv2.circle(canvas, nose, max(2, scale) * 2**shift, color, -1, cv2.LINE_AA, shift)
+        cv2.circle(canvas, line_end, max(2, scale) * 2**FRACTION_BITS, color, -1, cv2.LINE_AA, FRACTION_BITS)
 
 
-def _write(canvas: NDArray[np.uint8], text: str, corner: NDArray, color: tuple[int, int, int]) -> None:
-    """Writes, in place, with the text's top left at ``corner`` (x, y), moved so that all of it is in the picture."""
+def _write(canvas: NDArray[np.uint8], text: str, x: int, y: int, color: tuple[int, int, int]) -> None:
+    """Writes text, in place, with its top left at ``(x, y)`` px, moved so that all of it is in the picture."""
     import cv2
 
-    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.5
-    (width, height), _ = cv2.getTextSize(text, font, size, 1)
-    x = int(min(max(corner[0], 2), canvas.shape[1] - width - 2))
-    y = int(min(max(corner[1] + height, height + 2), canvas.shape[0] - 4))
-    around = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]  # dark edges keep it readable on noise
-    for ink, (right, down) in [*(((0, 0, 0), step) for step in around), (color, (0, 0))]:
-        cv2.putText(canvas, text, (x + right, y + down), font, size, ink, 1, cv2.LINE_AA)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (width, height), _ = cv2.getTextSize(text, font, FONT_SCALE, 1)
+    x = min(max(x, 2), canvas.shape[1] - width - 2)
+    y = min(max(y + height, height + 2), canvas.shape[0] - 4)
+    around = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    black = [((0, 0, 0), step) for step in around]  # a dark edge keeps the text readable on noise
+    for ink, (right, down) in [*black, (color, (0, 0))]:
+        cv2.putText(canvas, text, (x + right, y + down), font, FONT_SCALE, ink, 1, cv2.LINE_AA)
 
 
 def contact_sheet(tiles: Sequence[NDArray[np.uint8]], *, columns: int | None = None, gap: int = 4) -> NDArray[np.uint8]:
-    """Pictures ``(h, w, 3)`` of any sizes, row by row on one sheet, each at the top left of its cell.
+    """Arranges pictures on one sheet, row by row, each at the top left of its cell.
+
+    Args:
+        tiles: Pictures ``(h, w, 3)`` of any sizes.
+        columns: Pictures in a row; ``None``: about as many as rows.
+        gap: White space between pictures, px.
 
     Raises:
         ValueError: If there is no picture.

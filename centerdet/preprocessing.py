@@ -1,30 +1,28 @@
-"""What an image is to this library, and the one rule by which its pixels become numbers in [0, 1]."""
+"""Conversion of images of any supported type to float32 in [0, 1]: the one rule that the whole library uses."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-MIN_SIDE = 64  # px: the smallest side of an image that the library works on
+MIN_SIDE = 64  # px, the smallest side of an image
 PIXEL_RULE = "uint8 / 255, uint16 / 65535, floats in [0, 1] as they are; no resizing, no normalisation"
 _FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
 def to_unit_range(image: ArrayLike, intensity_range: tuple[float, float] | None = None) -> NDArray[np.float32]:
-    """Checks a single-channel image and scales it.
-
-    Without ``intensity_range``: uint8 / 255, uint16 / 65535, floats in [0, 1] as they are. With ``intensity_range = (low, high)``:
-    ``(image - low) / (high - low)``, cut to [0, 1], whatever the type.
+    """Checks a single-channel image and scales it to [0, 1].
 
     Args:
         image: ``(H, W)``, each side at least 64 px; uint8, uint16 or floats.
-        intensity_range: Pixel values that become 0 and 1.
+        intensity_range: Pixel values ``(low, high)`` that become 0 and 1; values outside are clipped. ``None``: uint8
+            is divided by 255 and uint16 by 65535; floats must lie in [0, 1] and stay as they are.
 
     Returns:
         A new array ``(H, W)``, float32 in [0, 1].
 
     Raises:
-        ValueError: If shape, type or values are others.
+        ValueError: If the shape, the type or a value is not allowed.
     """
     try:
         array = np.asarray(image)
@@ -46,12 +44,12 @@ def to_unit_range(image: ArrayLike, intensity_range: tuple[float, float] | None 
     if not np.isfinite(array).all():
         raise ValueError("an image must have finite pixels, got NaN or infinity; replace them, for example by 0")
     if intensity_range is not None:
-        low, high = intensity_range  # in double precision: half precision knows no number above 65,504
+        low, high = intensity_range  # in double precision, since half precision ends at 65,504
         return ((array.astype(np.float64).clip(low, high) - low) / (high - low)).astype(np.float32)
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
         raise ValueError(
             f"floating-point pixels must lie in [0, 1], got {low:g} to {high:g}; rescale them, "
-            "or say which values are 0 and 1 (intensity)"
+            "or give the values that are 0 and 1 (intensity_range)"
         )
     return array.astype(np.float32)

@@ -3,8 +3,8 @@ import pytest
 
 from centerdet import Detection, RotatedBox
 from centerdet.drawing import (
-    FOUND_COLOR,
-    TRUE_COLOR,
+    PREDICTED_COLOR,
+    TARGET_COLOR,
     contact_sheet,
     draw_box,
     draw_detection,
@@ -26,9 +26,9 @@ def has_color(picture, color, y, x):
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_boxes_are_drawn_where_they_are(scale):
     canvas = np.zeros((80 * scale, 100 * scale, 3), np.uint8)
-    draw_box(canvas, BOX, TRUE_COLOR, scale=scale)
+    draw_box(canvas, BOX, TARGET_COLOR, scale=scale)
     for x, y in [*BOX.corners(), BOX.nose(), (BOX.x, BOX.y)]:
-        assert has_color(canvas, TRUE_COLOR, int((y + 0.5) * scale - 0.5), int((x + 0.5) * scale - 0.5))
+        assert has_color(canvas, TARGET_COLOR, int((y + 0.5) * scale - 0.5), int((x + 0.5) * scale - 0.5))
     drawn = np.argwhere(canvas.any(axis=2)) / scale
     assert drawn.min(axis=0) == pytest.approx([15, 30], abs=1.5)
     assert drawn.max(axis=0) == pytest.approx([45, 50], abs=3)  # the nose's dot reaches over the edge
@@ -36,7 +36,7 @@ def test_boxes_are_drawn_where_they_are(scale):
 
 def test_the_heading_end_is_marked():
     canvas = np.zeros((80, 100, 3), np.uint8)
-    draw_box(canvas, BOX, TRUE_COLOR)
+    draw_box(canvas, BOX, TARGET_COLOR)
     nose, tail = canvas[43:48, 37:44].any(axis=2).sum(), canvas[13:18, 37:44].any(axis=2).sum()
     assert nose > tail
 
@@ -62,8 +62,8 @@ def test_a_detection_shows_both_boxes_and_leaves_the_image_alone():
     predicted = Detection(RotatedBox(60, 50, 1.0, 20, 25), 0.5)
     picture = draw_detection(image, predicted=predicted, target=BOX, heatmap=np.zeros((80, 100)), scale=2)
     assert picture.shape == (160, 200, 3)
-    assert has_color(picture, FOUND_COLOR, 100, 120)
-    assert has_color(picture, TRUE_COLOR, 60, 80)
+    assert has_color(picture, PREDICTED_COLOR, 100, 120)
+    assert has_color(picture, TARGET_COLOR, 60, 80)
     assert not image.any()
 
 
@@ -86,8 +86,8 @@ def test_a_contact_sheet_holds_every_picture():
 
 def test_an_axis_has_two_like_ends():
     canvas = np.zeros((80, 100, 3), np.uint8)
-    draw_box(canvas, BOX, TRUE_COLOR, has_heading=False)
-    assert has_color(canvas, TRUE_COLOR, 20, 40)  # halfway to the tail
+    draw_box(canvas, BOX, TARGET_COLOR, has_heading=False)
+    assert has_color(canvas, TARGET_COLOR, 20, 40)  # halfway to the tail
     around = canvas[13:48, 28:53].astype(int)
     assert abs(around - around[::-1]).max() < 10
 
@@ -101,4 +101,4 @@ def test_tiles_are_of_about_one_size_and_show_their_box(shape, drawn):
     picture = draw_tile(np.zeros(shape, np.float32), 300, target=box, heatmap=np.zeros(shape, np.float32))
     assert picture.shape[:2] == drawn
     for x, y in [*box.corners(), box.nose()]:
-        assert has_color(picture, TRUE_COLOR, int(y * drawn[0] / shape[0]), int(x * drawn[1] / shape[1]))
+        assert has_color(picture, TARGET_COLOR, int(y * drawn[0] / shape[0]), int(x * drawn[1] / shape[1]))
