@@ -1,9 +1,10 @@
-"""Times detectors, and generators of scenes, side by side: how many images a second, and how that compares.
+"""Measures images per second of detectors and of scene generators, and compares them.
 
-One image on one thread, and batches on all: this detector in float32, in bfloat16 where the CPU multiplies it, and in
-ONNX Runtime; beside them our re-implementation of the regression network that published solutions use. All of them
-prepare their images and read their answers, batch norms are folded in everywhere. Contestants take turns, round after
-round; what is printed are medians over the rounds, with quartiles, and medians of the rounds' ratios.
+The detectors run on one image with one thread, and on batches with all threads: this library's weights in float32, in
+bfloat16 where the CPU multiplies it, and in ONNX Runtime, beside a re-implementation of the regression network of
+published solutions. Every measurement includes preparing the images and reading the boxes, and every network has its
+batch norms folded in. The contestants take turns, round after round. The table has medians over the rounds with
+quartiles, and medians of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,58 +20,35 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import fail_cleanly, set_threads, write_json
+from centerdet.cli.common import add_threads_option, fail_cleanly, set_threads, write_json
 from centerdet.detector.base import BaseDetector
 from centerdet.detector.pretrained import PRETRAINED
-from centerdet.export.onnx import OnnxDetector, export_onnx
+from centerdet.export import OnnxDetector, export_onnx
 from centerdet.files import check_folder
 from centerdet.synthetic.batches import draw_batch
 from centerdet.training.optim import fast_bfloat16
 from tools._regression_baseline import RegressionBaseline
+from tools._timing import Contestant, Row, compare, table
 
-BATCH = 32  # images for a detector
-SCENES = 64  # in a batch of the generator's
+BATCH = 32  # images in a batch of a detector
+SCENES = 64  # scenes in a batch of the generator
 BASELINE, REFERENCE = "regression baseline", "make_data, scene by scene"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What was seen of one contestant; speeds are images per second.
-
-    Attributes:
-        task: What was timed.
-        threads: CPU threads.
-        name: Of the contestant.
-        median: Over the rounds; ``None``: it cannot run here.
-        quartiles: The same.
-        ratio: Median over the rounds of its speed divided by the first contestant's.
-        note: Why it cannot run.
-    """
-
-    task: str
-    threads: int
-    name: str
-    median: float | None = None
-    quartiles: tuple[float, float] | None = None
-    ratio: float | None = None
-    note: str = ""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=30, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=30, help="number of rounds; default: %(default)s")
     parser.add_argument(
-        "--weights", nargs="+", default=list(PRETRAINED), help="files, or names; default: all shipped ones"
+        "--weights", nargs="+", default=list(PRETRAINED), help="files, or names of shipped weights (default: all names)"
     )
-    parser.add_argument("--threads", type=int, help="what 'all threads' is (default: all cores)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
+    add_threads_option(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to a JSON file")
     options = parser.parse_args(arguments)
     if options.json:
         check_folder(options.json)
@@ -83,32 +59,46 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 @fail_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    """Times as the command line says."""
+    """Measures all contestants and prints the table."""
     options = parse_arguments(arguments)
     set_threads(options.threads)
-    every = torch.get_num_threads()
-    ours = {name: centerdet.load(name) for name in options.weights}
-    images = [image for image, _ in centerdet.benchmark_scenes(0, BATCH)]
-    rows = []
-    with TemporaryDirectory() as folder:
-        models = {name: Path(folder) / f"{number}.onnx" for number, name in enumerate(ours)}
-        notes = {name: export(ours[name], model) for name, model in models.items()}
-        for task, threads, given in (("one image", 1, images[:1]), (f"batches of {BATCH}", every, images)):
-            torch.set_num_threads(threads)
-            onnx = {name: notes[name] or OnnxDetector(model, threads=threads) for name, model in models.items()}
-            rows += compare(task, detectors(ours, onnx, given), options.rounds)
-    for threads in sorted({1, every}):
-        torch.set_num_threads(threads)
-        rows += compare("scenes", generators(), options.rounds)
-    torch.set_num_threads(every)
+    rows = benchmark_detectors(options.weights, options.rounds) + benchmark_generators(options.rounds)
     print(table(rows))
     if options.json:
         machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
         write_json(options.json, {**machine, "rounds": options.rounds, "rows": [asdict(row) for row in rows]})
 
 
+def benchmark_detectors(weights: list[str], rounds: int) -> list[Row]:
+    """Times detectors on one image with one thread and on batches with all threads."""
+    all_threads = torch.get_num_threads()
+    ours = {name: centerdet.load(name) for name in weights}
+    images = [image for image, _ in centerdet.benchmark_scenes(0, BATCH)]
+    rows = []
+    with TemporaryDirectory() as folder:
+        models = {name: Path(folder) / f"{number}.onnx" for number, name in enumerate(ours)}
+        notes = {name: export(ours[name], model) for name, model in models.items()}
+        for task, threads, chosen in (("one image", 1, images[:1]), (f"batches of {BATCH}", all_threads, images)):
+            torch.set_num_threads(threads)
+            onnx = {name: notes[name] or OnnxDetector(model, threads=threads) for name, model in models.items()}
+            rows += compare(task, detectors(ours, onnx, chosen), rounds)
+    torch.set_num_threads(all_threads)
+    return rows
+
+
+def benchmark_generators(rounds: int) -> list[Row]:
+    """Times the scene generators with one thread and with all threads."""
+    all_threads = torch.get_num_threads()
+    rows = []
+    for threads in sorted({1, all_threads}):
+        torch.set_num_threads(threads)
+        rows += compare("scenes", generators(), rounds)
+    torch.set_num_threads(all_threads)
+    return rows
+
+
 def export(detector: centerdet.Detector, path: Path) -> str:
-    """Writes a detector as ONNX; says what is missing if that is not possible."""
+    """Writes a detector as ONNX; returns what is missing if that is not possible, else an empty string."""
     try:
         export_onnx(detector, path)
     except ImportError as error:
@@ -118,36 +108,36 @@ def export(detector: centerdet.Detector, path: Path) -> str:
 
 def detectors(
     ours: dict[str, centerdet.Detector], onnx: dict[str, BaseDetector | str], images: list[NDArray]
-) -> dict[str, Callable[[], int] | str]:
-    """The contestants: each call looks at all images, and says how many; a text says why there is no such call."""
+) -> dict[str, Contestant]:
+    """The contestants of a detector task: each call runs one detector on all images."""
 
-    def looking(finder: BaseDetector) -> Callable[[], int]:
-        return lambda: len(finder.detect_batch(images))
+    def on_images(detector: BaseDetector) -> Contestant:
+        return lambda: len(detector.detect_batch(images))
 
-    def in_bfloat16(finder: BaseDetector) -> Callable[[], int]:
+    def in_bfloat16(detector: BaseDetector) -> Contestant:
         def call() -> int:
             with torch.autocast("cpu", torch.bfloat16):
-                return len(finder.detect_batch(images))
+                return len(detector.detect_batch(images))
 
         return call
 
-    contestants: dict[str, Callable[[], int] | str] = {
-        BASELINE: looking(RegressionBaseline()),
-        f"{BASELINE}, channels first, whole batches": looking(RegressionBaseline(plain=True)),
+    contestants: dict[str, Contestant] = {
+        BASELINE: on_images(RegressionBaseline()),
+        f"{BASELINE}, channels first, whole batches": on_images(RegressionBaseline(whole_batches=True)),
     }
     fast = fast_bfloat16(torch.device("cpu"))
     for name, detector in ours.items():
         model = onnx[name]
         contestants |= {
-            f"centerdet {name}, float32": looking(detector),
+            f"centerdet {name}, float32": on_images(detector),
             f"centerdet {name}, bfloat16": in_bfloat16(detector) if fast else "this CPU does not multiply bfloat16",
-            f"centerdet {name}, ONNX Runtime": model if isinstance(model, str) else looking(model),
+            f"centerdet {name}, ONNX Runtime": model if isinstance(model, str) else on_images(model),
         }
     return contestants
 
 
-def generators() -> dict[str, Callable[[], int]]:
-    """The contestants: each call draws default scenes, and says how many."""
+def generators() -> dict[str, Contestant]:
+    """The contestants of the generator task: each call draws default scenes."""
     series, seeds = centerdet.benchmark_scenes(0, sys.maxsize), count()
 
     def batch() -> int:
@@ -158,42 +148,6 @@ def generators() -> dict[str, Callable[[], int]]:
         return sum(1 for _ in islice(series, SCENES))
 
     return {REFERENCE: one_by_one, f"batches of {SCENES}": batch}
-
-
-def compare(task: str, contestants: dict[str, Callable[[], int] | str], rounds: int) -> list[Row]:
-    """Lets contestants take turns; ratios are to the first of them."""
-    able = {name: call for name, call in contestants.items() if callable(call)}
-    speeds: dict[str, list[float]] = {name: [] for name in able}
-    for call in able.values():
-        call()  # the first call of each makes plans and buffers
-    for _ in tqdm(range(rounds), desc=task, leave=False, disable=None):
-        for name, call in able.items():
-            start = time.perf_counter()
-            seen = call()
-            speeds[name].append(seen / (time.perf_counter() - start))
-    first = np.array(next(iter(speeds.values())))
-    rows = []
-    for name, call in contestants.items():
-        facts = {"task": task, "threads": torch.get_num_threads(), "name": name}
-        if name not in able:
-            rows.append(Row(**facts, note=str(call)))
-            continue
-        low, median, high = np.percentile(speeds[name], [25, 50, 75]).tolist()
-        ratio = float(np.median(np.array(speeds[name]) / first))
-        rows.append(Row(**facts, median=median, quartiles=(low, high), ratio=ratio))
-    return rows
-
-
-def table(rows: list[Row]) -> str:
-    """The rows as Markdown."""
-    lines = ["| task | threads | contestant | images/s (quartiles) | ratio |", "|---" * 5 + "|"]
-    for row in rows:
-        seen = row.note
-        if row.median is not None:
-            seen = f"{row.median:,.0f} ({row.quartiles[0]:,.0f} to {row.quartiles[1]:,.0f})"
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        lines.append(f"| {row.task} | {row.threads} | {row.name} | {seen} | {ratio} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Does a training step again whose loss was not finite, and shows where it stopped being so.
+"""Repeats a training step whose loss was not finite, and shows the first tensor that is not finite.
 
-Give the file that the error named: ``nonfinite-0.pt`` in the run's folder. ``centerdet.replay.replay`` returns the same
-as tensors.
+Give the file that the error named, ``nonfinite-0.pt`` in the run's folder. The library's call for the same is
+``centerdet.training.replay.replay``.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
-from centerdet.cli.common import fail_cleanly, select_device
+from centerdet.cli.common import add_device_option, fail_cleanly, select_device
 from centerdet.training.replay import replay
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, help="what the stopped run kept")
-    parser.add_argument("--device", help="a torch device (default: a GPU if there is one)")
+    parser.add_argument("file", type=Path, help="the batch that the stopped run kept")
+    add_device_option(parser)
     return parser.parse_args(arguments)
 
 
 @fail_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    """Replays and prints as the command line says."""
+    """Replays the step and prints the result."""
     options = parse_arguments(arguments)
     print(replay(options.file, device=select_device(options.device)))
 

@@ -1,7 +1,8 @@
-"""Prints how often the detector finds the moved box in a flipped or quarter-turned scene: the fraction with IoU > 0.8.
+"""Prints how often the detector finds the moved box in flipped and quarter-turned scenes: the fraction with IoU > 0.8.
 
-Each scene is looked at as it is and in its seven other flips and quarter turns. A view counts if either look finds a
-box, and agrees if both do and one box, moved, has an IoU above 0.8 with the other.
+The detector gets each scene and its seven other flips and quarter turns. A view counts if the detector finds a box
+in it or in the original. A view agrees if it finds one in both, and the original's box, moved, has an IoU above 0.8
+with it.
 """
 
 from __future__ import annotations
@@ -22,51 +23,58 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
 from centerdet.box import paired_iou, yaw_error
-from centerdet.cli.common import fail_cleanly, parse_measurement, select_device, write_json
+from centerdet.cli.common import fail_cleanly, parse_evaluation_options, select_device, write_json
+from centerdet.detector.base import BaseDetector
 from centerdet.model.equivariant import matrices, transform
 
-AGREES = 0.8  # IoU
+MIN_IOU = 0.8  # of a view that agrees
+MAX_YAW_ERROR = math.radians(15)  # of a heading that agrees
 
 
 class Agreement(NamedTuple):
-    """What the views of all scenes say of each other."""
+    """How the views of all scenes agree with the originals.
 
-    views: int  # with a box in either look
-    agreeing: int  # with IoU > 0.8
-    has_heading: int  # of those, with the heading within 15 degrees
-    least: float  # the lowest IoU of all views
+    Attributes:
+        views: Views with a box in the view or in the original.
+        agreeing: Views with IoU > 0.8.
+        heading_agreeing: Of these, views whose headings differ by less than 15 degrees.
+        lowest_iou: Lowest IoU of all views; NaN without any.
+    """
+
+    views: int
+    agreeing: int
+    heading_agreeing: int
+    lowest_iou: float
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image-size", type=int, default=200, help="side of the scenes in px; default: %(default)s")
-    return parse_measurement(parser, arguments, samples=1000, seed=20_261_125)
+    return parse_evaluation_options(parser, arguments, num_samples=1000, seed=20_261_125)
 
 
 @fail_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    """Measures as the command line says."""
+    """Measures the agreement and prints it."""
     options = parse_arguments(arguments)
     detector = centerdet.load(options.weights, device=select_device(options.device))
     scenes = centerdet.SyntheticScenes(options.seed, config=centerdet.ScenesConfig(image_size=options.image_size))
-    agreement = measure(
-        detector,
-        tqdm(map(scenes.__getitem__, range(options.samples)), total=options.samples, unit="scene", disable=None),
-    )
+    chosen = map(scenes.__getitem__, range(options.num_samples))
+    agreement = measure(detector, tqdm(chosen, total=options.num_samples, unit="scene", disable=None))
     fraction = agreement.agreeing / max(1, agreement.views)
     print(
-        f"{options.samples} scenes of {options.image_size} px: {agreement.views} moved views with a box, "
-        f"{fraction:.2%} agree with IoU > {AGREES}, {agreement.has_heading} of these in "
-        f"their heading, too; lowest IoU {agreement.least:.4f}"
+        f"{options.num_samples} scenes of {options.image_size} px: {agreement.views} moved views with a box, "
+        f"{fraction:.2%} agree with IoU > {MIN_IOU}, {agreement.heading_agreeing} of these also in their heading; "
+        f"lowest IoU {agreement.lowest_iou:.4f}"
     )
     if options.json:
         write_json(options.json, {**agreement._asdict(), "fraction": fraction})
 
 
-def measure(detector: centerdet.Detector, scenes: Iterable[tuple[NDArray, centerdet.RotatedBox | None]]) -> Agreement:
-    """Looks at all views of square scenes."""
-    ious, turns = [], []
+def measure(detector: BaseDetector, scenes: Iterable[tuple[NDArray, centerdet.RotatedBox | None]]) -> Agreement:
+    """Runs a detector on all views of square scenes."""
+    ious, headings = [], []
     for image, _ in scenes:
         pixels = torch.from_numpy(image)
         views = detector.detect_batch([transform(pixels, element).contiguous().numpy() for element in range(8)])
@@ -76,15 +84,20 @@ def measure(detector: centerdet.Detector, scenes: Iterable[tuple[NDArray, center
                 ious += [0.0] if (expected is None) != (predicted is None) else []
                 continue
             ious.append(float(paired_iou(expected.to_array()[None], predicted.box.to_array()[None])[0]))
-            turns.append(ious[-1] > AGREES and yaw_error(expected.yaw, predicted.box.yaw) < math.radians(15))
-    return Agreement(len(ious), sum(iou > AGREES for iou in ious), int(sum(turns)), min(ious, default=math.nan))
+            headings.append(ious[-1] > MIN_IOU and yaw_error(expected.yaw, predicted.box.yaw) < MAX_YAW_ERROR)
+    return Agreement(
+        views=len(ious),
+        agreeing=sum(iou > MIN_IOU for iou in ious),
+        heading_agreeing=int(sum(headings)),
+        lowest_iou=min(ious, default=math.nan),
+    )
 
 
-def move(predicted: centerdet.Detection | None, element: int, side: int) -> centerdet.RotatedBox | None:
-    """The box where ``symmetry.transform`` moves it in a square image of ``side`` px."""
-    if predicted is None:
+def move(detection: centerdet.Detection | None, element: int, side: int) -> centerdet.RotatedBox | None:
+    """The box where ``transform`` moves it in a square image of ``side`` px."""
+    if detection is None:
         return None
-    box, matrix, middle = predicted.box, matrices()[element].double().numpy(), (side - 1) / 2
+    box, matrix, middle = detection.box, matrices()[element].double().numpy(), (side - 1) / 2
     x, y = matrix @ [box.x - middle, box.y - middle] + middle
     nose_x, nose_y = matrix @ [math.sin(box.yaw), math.cos(box.yaw)]
     return centerdet.RotatedBox(float(x), float(y), math.atan2(nose_x, nose_y), box.width, box.height)

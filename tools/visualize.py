@@ -1,14 +1,14 @@
-"""Draws heatmap, predicted and true box and heading onto one contact sheet (PNG).
+"""Draws heatmaps, predicted boxes and true boxes with their headings onto one contact sheet (PNG).
 
-Without image files: on generated scenes, the true box in green. With files: on those, PNG, JPEG, TIFF, BMP or NPY,
-single-channel or turned to grey. The found box is orange, its arrow points along the heading.
+Without image files, it draws generated scenes, with the true box in green. With files (PNG, JPEG, TIFF, BMP or NPY), it
+draws those, converted to grey. The detected box is orange; its arrow points along the heading.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,8 @@ from typing import NamedTuple
 import cv2
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without being installed
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
 from centerdet.cli.common import WEIGHTS_HELP, fail_cleanly
@@ -25,11 +26,19 @@ from centerdet.drawing import contact_sheet, draw_detection
 from centerdet.files import check_folder, write_atomically
 from centerdet.preprocessing import to_unit_range
 
+BATCH = 32  # scenes that the search for the worst ones detects at once
 
-class Named(NamedTuple):
-    """An image, its caption, and the true box if one is known."""
 
-    name: str
+class Scene(NamedTuple):
+    """An image to draw.
+
+    Attributes:
+        caption: Written onto the picture.
+        image: ``(H, W)``.
+        target: The true box, if it is known.
+    """
+
+    caption: str
     image: NDArray
     target: centerdet.RotatedBox | None
 
@@ -38,72 +47,77 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="*", type=Path, help="image files (default: generated scenes)")
-    parser.add_argument("--out", type=Path, default=Path("heatmaps.png"), help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the generated scenes; default: %(default)s")
-    parser.add_argument("--count", type=int, default=12, help="number of generated scenes; default: %(default)s")
-    parser.add_argument("--worst", type=int, help="draw only so many of the generated scenes, the worst by IoU")
-    parser.add_argument("--columns", type=int, help="default: as square as it gets")
+    parser.add_argument("--out", type=Path, default=Path("heatmaps.png"), help="the sheet; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the generated scenes; default: %(default)s")
+    parser.add_argument("--num-samples", type=int, default=12, help="number of generated scenes; default: %(default)s")
+    parser.add_argument("--worst", type=int, metavar="N", help="draw only the N generated scenes with the lowest IoU")
+    parser.add_argument("--columns", type=int, help="columns of the sheet (default: a square sheet)")
     parser.add_argument("--scale", type=int, default=2, help="enlargement of each image; default: %(default)s")
     parser.add_argument("--weights", help=WEIGHTS_HELP)
-    parser.add_argument("--threshold", type=float, help="default: the one stored with the weights")
-    return parser.parse_args(arguments)
+    parser.add_argument("--threshold", type=float, help="score threshold in [0, 1] (default: the weights' own)")
+    options = parser.parse_args(arguments)
+    for name in ("num_samples", "scale", "columns", "worst"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
+    if options.worst and options.images:
+        raise ValueError("--worst needs true boxes, which image files do not have; leave out one of the two")
+    check_folder(options.out)
+    return options
 
 
 @fail_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    """Draws as the command line says."""
+    """Draws the sheet."""
     options = parse_arguments(arguments)
-    given = [options.count, options.scale, options.columns, options.worst]
-    if min(1 if number is None else number for number in given) < 1:
-        raise ValueError("--count, --scale, --columns and --worst must be at least 1")
-    if options.worst and options.images:
-        raise ValueError("--worst needs true boxes, which image files do not have; leave one of the two out")
-    check_folder(options.out)
     detector = centerdet.load(options.weights, threshold=options.threshold)
-    scenes = _read(options.images, detector) if options.images else _generate(options.seed, options.count)
+    scenes: Iterable[Scene] = (
+        read_scenes(options.images, detector) if options.images else generate(options.seed, options.num_samples)
+    )
     if options.worst:
-        scenes = _worst(detector, scenes, options.worst)
-    tiles = []
-    for name, image, target in scenes:
-        predicted, heatmap = detector(image), detector.heatmap(image)
-        caption = name if predicted else f"{name}: nothing found"
-        picture = draw_detection(
-            to_unit_range(image, detector.intensity_range),
-            predicted=predicted,
-            target=target,
-            heatmap=heatmap,
-            scale=options.scale,
-            caption=caption,
-            has_heading=detector.has_heading,
-        )
-        tiles.append(picture)
+        scenes = find_worst(detector, scenes, options.worst)
+    tiles = [draw(detector, scene, options.scale) for scene in scenes]
     sheet = contact_sheet(tiles, columns=options.columns)
-    png = cv2.imencode(".png", sheet[..., ::-1])[1]
-    write_atomically(options.out, png.tobytes())
+    write_atomically(options.out, cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
     print(f"{len(tiles)} images drawn to {options.out}")
 
 
-def _generate(seed: int, count: int) -> Iterator[Named]:
-    for number, (image, target) in enumerate(centerdet.benchmark_scenes(seed, count), start=1):
-        yield Named(f"seed {seed}, {number}", image, target)
+def draw(detector: centerdet.Detector, scene: Scene, scale: int) -> NDArray:
+    """One picture of a scene with the detector's heatmap and box."""
+    predicted = detector(scene.image)
+    return draw_detection(
+        to_unit_range(scene.image, detector.intensity_range),
+        predicted=predicted,
+        target=scene.target,
+        heatmap=detector.heatmap(scene.image),
+        scale=scale,
+        caption=scene.caption if predicted else f"{scene.caption}: nothing found",
+        has_heading=detector.has_heading,
+    )
 
 
-def _worst(detector: centerdet.Detector, scenes: Iterator[Named], count: int) -> list[Named]:
-    """Those with the lowest IoU first; where there is neither a true nor a found box, nothing is wrong."""
-    worst: list[tuple[float, Named]] = []
-    while chunk := list(islice(scenes, 32)):
+def generate(seed: int, num_samples: int) -> Iterator[Scene]:
+    """Generated scenes with their true boxes."""
+    for number, (image, target) in enumerate(centerdet.benchmark_scenes(seed, num_samples), start=1):
+        yield Scene(f"seed {seed}, {number}", image, target)
+
+
+def find_worst(detector: centerdet.Detector, scenes: Iterable[Scene], count: int) -> list[Scene]:
+    """The scenes with the lowest IoU, lowest first; a scene with neither a true nor a detected box counts as IoU 1."""
+    worst: list[tuple[float, Scene]] = []
+    iterator = iter(scenes)
+    while chunk := list(islice(iterator, BATCH)):
         for predicted, scene in zip(detector.detect_batch([scene.image for scene in chunk]), chunk, strict=True):
             score = centerdet.score_iou(predicted and predicted.box, scene.target)
             iou = 1.0 if score is None else score
-            worst.append((iou, scene._replace(name=f"{scene.name}: IoU {iou:.2f}")))
+            worst.append((iou, scene._replace(caption=f"{scene.caption}: IoU {iou:.2f}")))
         worst = sorted(worst, key=lambda pair: pair[0])[:count]
     return [scene for _, scene in worst]
 
 
-def _read(paths: list[Path], detector: centerdet.Detector) -> Iterator[Named]:
-    """Image files as grey arrays, without a known box."""
+def read_scenes(paths: list[Path], detector: centerdet.Detector) -> Iterator[Scene]:
+    """Image files as grey arrays, without a true box."""
     for path in paths:
-        yield Named(path.name, pad_small(read_usable(path, detector.check)), None)
+        yield Scene(path.name, pad_small(read_usable(path, detector.check)), None)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import centerdet
-from tools import benchmark, profile_training
+from tools import _timing, benchmark, profile_training
 from tools._regression_baseline import RegressionBaseline, RegressionNetwork
 
 
@@ -38,7 +38,7 @@ def test_benchmark_times_every_contestant(few, monkeypatch, exported, tmp_path, 
 
 def test_benchmark_does_without_onnxruntime(few, monkeypatch, capsys):
     def missing(detector, path):
-        raise ImportError("exporting needs onnxruntime: pip install 'centerdet[export]'")
+        raise ImportError("exporting needs onnxruntime: pip install '.[export]'")
 
     monkeypatch.setattr(benchmark, "export_onnx", missing)
     assert benchmark.main(["--rounds", "1", "--threads", "1"]) == 0
@@ -47,7 +47,7 @@ def test_benchmark_does_without_onnxruntime(few, monkeypatch, capsys):
 
 def test_turns_are_taken_and_speeds_compared(monkeypatch):
     turns, clock = [], [0.0]
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(_timing.time, "perf_counter", lambda: clock[0])
 
     def contestant(name, seconds):
         def call():
@@ -78,9 +78,9 @@ def test_the_baseline_is_the_published_network_with_its_norms_folded_in():
         torch.testing.assert_close(network.fused()(images), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("plain", [False, True])
-def test_the_baseline_has_a_detectors_calls(plain):
-    baseline = RegressionBaseline(plain=plain)
+@pytest.mark.parametrize("whole_batches", [False, True])
+def test_the_baseline_has_a_detectors_methods(whole_batches):
+    baseline = RegressionBaseline(whole_batches=whole_batches)
     baseline.threshold = 0.0
     image = np.full((200, 200), 0.5)
     one, other = baseline.detect_batch([image, image])
@@ -88,8 +88,8 @@ def test_the_baseline_has_a_detectors_calls(plain):
     assert one.box.to_array() == pytest.approx(other.box.to_array(), rel=1e-4)
 
 
-def test_the_profile_has_a_line_for_each_window(monkeypatch, capsys):
-    monkeypatch.setattr(profile_training, "WINDOWS", (64, 72))
+def test_the_profile_has_a_line_for_each_crop_size(monkeypatch, capsys):
+    monkeypatch.setattr(profile_training, "CROP_SIZES", (64, 72))
     config = profile_training.ROOT / "configs" / "smoke.yaml"
     assert profile_training.main(["--config", str(config), "--steps", "2", "--device", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()[-2:]
