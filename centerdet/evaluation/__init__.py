@@ -1,1 +1,1 @@
-"""Scores, error analysis and reports."""
+"""Evaluation: score, report, error analysis, plots and HTML report."""

@@ -1,4 +1,4 @@
-"""A report as one page to look at: scores, curves, errors and pictures in a single HTML file that needs no other."""
+"""Evaluation report as one HTML file: scores, plots, error analysis and example pictures."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from centerdet.evaluation.report import EvaluationReport, EvaluationResults, sum
 from centerdet.preprocessing import to_unit_range
 
 LabelledImage = tuple[NDArray, RotatedBox | None]
-_GALLERY = 12  # pictures in each gallery
-_TILE = 320  # px: about the longer side of a picture
+GALLERY_SIZE = 12  # pictures in each gallery
+TILE_SIDE = 320  # px: about the longer side of a picture
+JPEG_QUALITY = 88  # percent
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; padding: 1rem; color: #1a1a1a; }
@@ -44,67 +45,84 @@ figcaption { font-size: .85rem; color: #444; overflow-wrap: anywhere; }
 
 def render_html_report(
     detector: BaseDetector,
-    everything: EvaluationResults,
+    results: EvaluationResults,
     scenes: Iterable[LabelledImage],
     *,
     title: str,
-    names: Sequence[str] | None = None,
     lines: Sequence[NDArray] | None = None,
+    names: Sequence[str] | None = None,
 ) -> str:
-    """The page, as HTML.
+    """Renders the page, which needs no other file.
 
     Args:
-        detector: For its threshold and heatmaps.
-        everything: Of ``metrics.predict_all_unthresholded``.
+        detector: Gives the threshold and the heatmaps.
+        results: Of ``metrics.predict_all(..., ignore_threshold=True)``.
         scenes: The labelled images again, in the same order.
-        title: What was evaluated on.
-        names: Of the images; ``None``: their numbers.
-        lines: Of each scene, where they are known.
+        title: Name of the evaluated data.
+        lines: Lines of each synthetic scene, as in ``error_analysis``; ``None``: unknown.
+        names: Names of the images; ``None``: their numbers.
+
+    Returns:
+        The HTML text.
     """
-    results = everything.above(detector.threshold)
-    report = summarise(results)
-    galleries = _choose(results)
-    wanted = {index for indices in galleries.values() for index in indices}
-    pictures = {
-        index: _picture(detector, image, target, results, index, names[index] if names else f"image {index + 1}")
-        for index, (image, target) in enumerate(scenes)
-        if index in wanted
-    }
-    title = html.escape(title)
+    above = results.above(detector.threshold)
+    analysis = html.escape(error_analysis(above, lines))
+    parts = [
+        _header(summarise(above), html.escape(title), detector.threshold),
+        '<section><h2>Curves</h2><div class="curves">',
+        *(_curve(svg, caption) for svg, caption in draw_curves(results, detector.threshold)),
+        "</div></section>",
+        f"<section><h2>Error analysis</h2><pre>{analysis}</pre></section>",
+        *_render_galleries(detector, above, scenes, names),
+        "</body></html>\n",
+    ]
+    return "\n".join(parts)
+
+
+def _header(report: EvaluationReport, title: str, threshold: float) -> str:
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in report.rows()
+    )
     parts = [
         "<!doctype html>",
         f'<html lang="en"><head><meta charset="utf-8"><title>centerdet: {title}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{_STYLE}</style></head><body>",
         f"<h1>centerdet on {title}</h1>",
-        f"<p>{report.samples} images, confidence threshold {detector.threshold:g}. AP@0.7 is the fraction with rotated "
-        f"IoU &gt; 0.7 of the {report.scored} images that have a true or a found box.</p>",
-        _score_table(report),
-        '<section><h2>Curves</h2><div class="curves">',
-        *(_curve(svg, caption) for svg, caption in draw_curves(everything, detector.threshold)),
-        "</div></section>",
-        f"<section><h2>What is wrong</h2><pre>{html.escape(error_analysis(results, lines))}</pre></section>",
+        f"<p>{report.samples} images, score threshold {threshold:g}. AP@0.7 (task definition) is the fraction with "
+        f"rotated IoU &gt; 0.7 of the {report.scored} images that have a true or a predicted box.</p>",
+        f"<table>{rows}</table>",
     ]
-    for has_heading, indices in galleries.items():
-        parts.append(
-            f"<section><h2>{has_heading}</h2><p>Green: the truth. Orange: what was found, with its score. Red: heatmap.</p>"
-        )
-        parts += ['<div class="pictures">', *(pictures[index] for index in indices), "</div></section>"]
-    return "\n".join([*parts, "</body></html>\n"])
+    return "\n".join(parts)
 
 
-def _score_table(report: EvaluationReport) -> str:
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in report.rows()
-    )
-    return f"<table>{rows}</table>"
+def _curve(svg: str, caption: str) -> str:
+    return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def _choose(results: EvaluationResults) -> dict[str, list[int]]:
-    """Which scored images to show: worst, median and best by IoU; of equal ones, the first."""
-    scored = np.flatnonzero(~np.isnan(results.predicted[:, 0]) | ~np.isnan(results.target[:, 0]))
+def _render_galleries(
+    detector: BaseDetector, results: EvaluationResults, scenes: Iterable[LabelledImage], names: Sequence[str] | None
+) -> list[str]:
+    galleries = _choose_examples(results)
+    needed = {index for indices in galleries.values() for index in indices}
+    pictures = {
+        index: _picture(detector, image, target, results, index, names[index] if names else f"image {index + 1}")
+        for index, (image, target) in enumerate(scenes)
+        if index in needed
+    }
+    legend = "Green: true box. Orange: predicted box with its score. Red: heatmap."
+    parts = []
+    for title, indices in galleries.items():
+        parts += [f"<section><h2>{title}</h2><p>{legend}</p>", '<div class="pictures">']
+        parts += [*(pictures[index] for index in indices), "</div></section>"]
+    return parts
+
+
+def _choose_examples(results: EvaluationResults) -> dict[str, list[int]]:
+    """Chooses scored images by IoU: the worst, around the median, the best; among equal ones, the first."""
+    scored = np.flatnonzero(results.scored)
     order = scored[np.argsort(results.iou[scored], kind="stable")].tolist()
-    count = min(_GALLERY, len(order))
+    count = min(GALLERY_SIZE, len(order))
     middle = (len(order) - count) // 2
     return {
         "Worst": order[:count],
@@ -116,25 +134,16 @@ def _choose(results: EvaluationResults) -> dict[str, list[int]]:
 def _picture(
     detector: BaseDetector, image: NDArray, target: RotatedBox | None, results: EvaluationResults, index: int, name: str
 ) -> str:
-    box = results.predicted[index]
-    predicted = None
-    if not np.isnan(box[0]):
-        predicted = Detection(
-            box=RotatedBox(*box.tolist()), score=float(results.scores[index]), has_heading=results.has_heading
-        )
+    box, score, heading = RotatedBox.from_array(results.predicted[index]), results.scores[index], results.has_heading
+    predicted = None if box is None else Detection(box=box, score=float(score), has_heading=heading)
     grey, heatmap = to_unit_range(image, detector.intensity_range), detector.heatmap(image)
-    picture = draw_tile(
-        grey, _TILE, predicted=predicted, target=target, heatmap=heatmap, has_heading=results.has_heading
-    )
-    data = base64.b64encode(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]).decode()
-    caption = f"{name}: IoU {results.iou[index]:.2f}, score {results.scores[index]:.2f}"
+    picture = draw_tile(grey, TILE_SIDE, predicted=predicted, target=target, heatmap=heatmap, has_heading=heading)
+    encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    data = base64.b64encode(encoded.tobytes()).decode()
+    outcome = f"IoU {results.iou[index]:.2f}, score {score:.2f}"
     if target is None or predicted is None:
-        caption = f"{name}: {'false alarm' if target is None else 'missed'}"
-    caption = html.escape(caption)
+        outcome = "false alarm" if target is None else "missed"
+    caption = html.escape(f"{name}: {outcome}")
     return (
         f'<figure><img alt="{caption}" src="data:image/jpeg;base64,{data}"><figcaption>{caption}</figcaption></figure>'
     )
-
-
-def _curve(svg: str, caption: str) -> str:
-    return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"

@@ -1,58 +1,57 @@
-"""The official score of one sample, the evaluation of a detector over many, and what a detector learns from one."""
+"""Score of one sample, evaluation of a detector over many samples, and calibration of a detector."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from centerdet.box import Detection, RotatedBox, paired_iou
 from centerdet.detector.calibration import Calibration, fit_calibration
-from centerdet.evaluation.report import CORRECT_IOU, EvaluationReport, EvaluationResults, choose_threshold, summarise
+from centerdet.evaluation.answers import Answer, Label, as_array, normalise
+from centerdet.evaluation.report import EvaluationReport, EvaluationResults, choose_threshold, summarise
 
-_NO_BOX = np.full(5, np.nan)
-
-Label = RotatedBox | None | ArrayLike
 LabelledImages = Sequence[tuple[NDArray, RotatedBox | None]]
 
 
-class Tunable(Protocol):
-    """A detector with a threshold and a calibration of its own, as ``Detector`` is."""
+class CalibratedDetector(Protocol):
+    """Detector with a threshold and a calibration that can be replaced, as ``Detector`` is."""
 
     threshold: float
     calibration: Calibration
 
-    def detect_batch(self, images: Sequence[NDArray]) -> Sequence[Detection | None]:
-        """Answers each image."""
+    def __call__(self, image: NDArray) -> Detection | None:
+        """Finds the object in one image, or ``None``."""
         ...
 
 
 def score_iou(pred: Label, true: Label) -> float | None:
-    """The official score of one sample.
+    """Score of one sample by the task's definition.
 
     Args:
-        pred: ``(x, y, yaw, width, height)`` or five NaN for "no box"; a ``RotatedBox`` or ``None`` will do as well.
-        true: The same.
+        pred: Predicted ``(x, y, yaw, width, height)``, px and rad, or five NaN for "no box"; a ``RotatedBox`` or
+            ``None`` is fine as well.
+        true: True box, in the same forms.
 
     Returns:
-        ``None`` if neither has a box, 0 for a false alarm and for a miss, else the IoU of the two rectangles.
+        ``None`` if there is no box at all, 0 for a false alarm or a miss, else the IoU of the two rectangles.
 
     Raises:
-        ValueError: If a box is not five numbers, all of them or none of them NaN.
+        ValueError: If a box is not five finite numbers or five NaN.
     """
-    predicted, there = _as_array(pred), _as_array(true)
-    if np.isnan(predicted).all() and np.isnan(there).all():
-        return None
-    if np.isnan(predicted).all() or np.isnan(there).all():
-        return 0.0
-    return float(paired_iou(predicted[None], there[None])[0])
+    predicted, target = as_array(pred), as_array(true)
+    missing = np.isnan(predicted).all(), np.isnan(target).all()
+    if any(missing):
+        return None if all(missing) else 0.0
+    return float(paired_iou(predicted[None], target[None])[0])
 
 
 def evaluate(
@@ -66,16 +65,16 @@ def evaluate(
     """Scores a detector on labelled images.
 
     Args:
-        detector: Anything that takes an image and returns a ``Detection``, a ``RotatedBox``, five numbers, or ``None``
-            (or five NaN) for "nothing found"; a box without a score counts as one of score 1. Its method
-            ``detect_batch`` (images -> list), if any, is used instead.
-        scenes: Pairs of image and ``RotatedBox``, five numbers, or ``None`` (or five NaN) for "no object".
-        batch_size: Images given to ``detect_batch`` at once.
-        count: How many of the scenes to take; needed where they never end. ``None``: all.
+        detector: Takes an image and returns a ``Detection``, a ``RotatedBox``, five numbers, or ``None`` (or five NaN)
+            for "nothing found". A box without a score gets score 1. If the detector has a method ``detect_batch``
+            (images -> list), that is called instead.
+        scenes: Pairs of image and label: a ``RotatedBox``, five numbers, or ``None`` (or five NaN) for "no object".
+        batch_size: Images in one call of ``detect_batch``.
+        count: Number of scenes to take, needed if they never end; ``None``: all.
         progress: Whether to show a progress bar (on a terminal only).
 
     Raises:
-        ValueError: If there is no scene at all, or an answer or a label is not as above.
+        ValueError: If there is no scene, or an answer or a label has another form.
     """
     return summarise(predict_all(detector, scenes, batch_size=batch_size, count=count, progress=progress))
 
@@ -87,116 +86,115 @@ def predict_all(
     batch_size: int = 32,
     count: int | None = None,
     progress: bool = False,
+    ignore_threshold: bool = False,
 ) -> EvaluationResults:
-    """Runs a detector over labelled images; arguments as in ``evaluate``."""
-    detect: Callable[[Sequence[NDArray]], Sequence[Any]]
-    detect = getattr(detector, "detect_batch", None) or (lambda images: [detector(image) for image in images])
-    scores, predicted, target, seconds, has_heading = [], [], [], 0.0, True
+    """Runs a detector on labelled images; arguments and errors as in ``evaluate``.
+
+    With ``ignore_threshold`` the results hold the most likely box of every image, however low its score: the detector's
+    ``threshold`` is 0 meanwhile.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    total = count if count is not None or not hasattr(scenes, "__len__") else len(scenes)
-    iterator = islice(scenes, count)
-    with tqdm(total=total, unit="image", disable=None if progress else True, leave=False) as bar:
-        while chunk := list(islice(iterator, batch_size)):
+    remaining, answers, targets, seconds = islice(scenes, count), [], [], 0.0
+    threshold = _zero_threshold(detector) if ignore_threshold else nullcontext()
+    with threshold, _progress_bar(scenes, count, progress) as bar:
+        while chunk := list(islice(remaining, batch_size)):
             start = time.perf_counter()
-            answers = detect([image for image, _ in chunk])
+            found = _detect(detector, [image for image, _ in chunk])
             seconds += time.perf_counter() - start
-            if len(answers) != len(chunk):
-                raise ValueError(f"detect_batch must answer each of {len(chunk)} images, got {len(answers)} answers")
-            for answer, (_, label) in zip(answers, chunk, strict=True):
-                score, box = (answer.score, answer.box) if isinstance(answer, Detection) else (1.0, answer)
-                has_heading &= answer.has_heading if isinstance(answer, Detection) else True
-                if not 0 <= score <= 1:
-                    raise ValueError(f"a detection's score must lie in [0, 1], got {score}; make it a probability")
-                predicted.append(_as_array(box))
-                scores.append(np.nan if np.isnan(predicted[-1]).any() else score)
-                target.append(_as_array(label))
+            answers += [normalise(answer) for answer in found]
+            targets += [as_array(label) for _, label in chunk]
             bar.update(len(chunk))
-    if not target:
+    if not targets:
         raise ValueError("evaluation needs at least one scene, got none")
-    return _outcomes(np.array(scores, dtype=np.float64), np.array(predicted), np.array(target), seconds, has_heading)
+    return _compare(answers, np.array(targets), seconds)
 
 
-def predict_all_unthresholded(
-    detector: Tunable, scenes: Iterable[tuple[NDArray, Label]], *, count: int | None = None, progress: bool = False
-) -> EvaluationResults:
-    """As ``predict_all``, with the likeliest box of every image, however low its score; the threshold is not changed."""
+def _progress_bar(scenes: Iterable[Any], count: int | None, progress: bool) -> tqdm:
+    total = len(scenes) if count is None and isinstance(scenes, Sized) else count
+    return tqdm(total=total, unit="image", disable=None if progress else True, leave=False)
+
+
+@contextmanager
+def _zero_threshold(detector: Any) -> Iterator[None]:
     before = detector.threshold
     detector.threshold = 0.0
     try:
-        return predict_all(detector, scenes, count=count, progress=progress)
+        yield
     finally:
         detector.threshold = before
 
 
+def _detect(detector: Callable[[NDArray], Any], images: list[NDArray]) -> Sequence[Any]:
+    detect_batch: Callable[[list[NDArray]], Sequence[Any]] | None = getattr(detector, "detect_batch", None)
+    answers = [detector(image) for image in images] if detect_batch is None else detect_batch(images)
+    if len(answers) != len(images):
+        raise ValueError(f"detect_batch must answer each of {len(images)} images, got {len(answers)} answers")
+    return answers
+
+
+def _compare(answers: list[Answer], targets: NDArray[np.float64], seconds: float) -> EvaluationResults:
+    boxes, scores, has_heading = zip(*answers, strict=True)
+    results = EvaluationResults(
+        scores=np.array(scores, dtype=np.float64),
+        predicted=np.array(boxes),
+        target=targets,
+        iou=np.zeros(len(targets)),
+        seconds=seconds,
+        has_heading=all(has_heading),
+    )
+    both = results.has_prediction & results.has_target
+    results.iou[both] = paired_iou(results.predicted[both], results.target[both])
+    return results
+
+
 def calibrate(
-    detector: Tunable, scenes: Iterable[tuple[NDArray, Label]], *, count: int | None = None, progress: bool = False
+    detector: CalibratedDetector,
+    scenes: Iterable[tuple[NDArray, Label]],
+    *,
+    count: int | None = None,
+    progress: bool = False,
 ) -> EvaluationReport:
-    """Makes a detector's score the probability of being right, and its threshold the one with the best official score.
+    """Makes scores the probability that the box is correct, and chooses the threshold with the highest AP@0.7.
 
     Args:
         detector: Its ``calibration`` and ``threshold`` are replaced.
-        scenes: Labelled images that it was neither trained on nor will be reported on.
+        scenes: Labelled images that are neither used in training nor in a report.
         count: As in ``evaluate``.
         progress: As in ``evaluate``.
 
     Returns:
-        Its report on these scenes afterwards. It flatters a little: they are what threshold and calibration were
-        chosen on.
+        The report on these scenes with the new settings. It is slightly optimistic, since they chose the settings.
 
     Raises:
-        ValueError: If there is no scene at all; the detector is then as before.
+        ValueError: If there is no scene; the detector is then unchanged.
 
     Warns:
-        UserWarning: If all detections are right, or all wrong: the scores then stay as the network gave them.
+        UserWarning: If all detections are correct, or none is: the scores then stay uncalibrated.
     """
     before = detector.calibration
     detector.calibration = Calibration()
     try:
-        results = predict_all_unthresholded(detector, scenes, count=count, progress=progress)
+        results = predict_all(detector, scenes, count=count, progress=progress, ignore_threshold=True)
     except BaseException:
         detector.calibration = before
         raise
-    predicted, right = ~np.isnan(results.scores), results.iou > CORRECT_IOU
-    if (
-        right[predicted].all() or not right[predicted].any()
-    ):  # nothing can be learned from them, as from an untrained network
-        warnings.warn(_uncalibrated(int(predicted.sum()), int(right[predicted].sum())), stacklevel=2)
-    else:
-        detector.calibration = fit_calibration(results.scores[predicted], right[predicted])
-        scores = detector.calibration(torch.from_numpy(results.scores).float())  # as the detector does, NaN stays NaN
-        results = results._replace(scores=scores.double().numpy())
+    results = _fit_scores(detector, results)
     detector.threshold = choose_threshold(results)
     return summarise(results.above(detector.threshold))
 
 
-def _uncalibrated(predicted: int, right: int) -> str:
-    return (
-        f"scores stay uncalibrated: that takes right and wrong detections, got {right} right ones of {predicted}; "
-        "give more scenes, or train longer"
-    )
-
-
-def _as_array(box: Label) -> NDArray[np.float64]:
-    """Any way to write a box, as ``(5,)``, NaN for "no box"."""
-    if box is None:
-        return _NO_BOX
-    try:
-        values = box.to_array() if isinstance(box, RotatedBox) else np.asarray(box, dtype=np.float64)
-    except (TypeError, ValueError):
-        values = np.zeros(0)
-    missing = np.isnan(values)
-    if values.shape != (5,) or missing.any() != missing.all() or np.isinf(values).any():
-        raise ValueError(f"a box is five finite numbers (x, y, yaw, width, height) or five NaN, got {box!r}")
-    return values
-
-
-def _outcomes(
-    scores: NDArray, predicted: NDArray, target: NDArray, seconds: float, has_heading: bool
-) -> EvaluationResults:
-    both = ~np.isnan(predicted[:, 0]) & ~np.isnan(target[:, 0])
-    iou = np.zeros(len(target))
-    iou[both] = paired_iou(predicted[both], target[both])
-    return EvaluationResults(
-        scores=scores, predicted=predicted, target=target, iou=iou, seconds=seconds, has_heading=has_heading
-    )
+def _fit_scores(detector: CalibratedDetector, results: EvaluationResults) -> EvaluationResults:
+    """Fits the detector's calibration to results without one; returns the results with calibrated scores."""
+    found = results.has_prediction
+    correct = results.correct[found]
+    if correct.all() or not correct.any():  # nothing to learn from, as with an untrained network
+        warnings.warn(
+            f"scores stay uncalibrated: that takes correct and wrong detections, got {int(correct.sum())} correct ones "
+            f"of {len(correct)}; give more scenes, or train longer",
+            stacklevel=3,
+        )
+        return results
+    detector.calibration = fit_calibration(results.scores[found], correct)
+    scores = detector.calibration(torch.from_numpy(results.scores).float())  # as in the detector; NaN stays NaN
+    return results._replace(scores=scores.double().numpy())

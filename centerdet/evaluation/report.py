@@ -1,6 +1,7 @@
-"""What is worth knowing about a detector's answers: the official score with its interval, and what the score hides.
+"""Results of a detector on labelled samples, and the report that sums them up.
 
-AP@t is the task's own: the mean of ``score_iou > t`` over the samples in which a box is predicted or true.
+AP@0.7 (task definition) is the mean of ``score_iou > 0.7`` over the samples with a predicted or a true box. It is a
+success rate, not the area under a precision-recall curve. AP at other IoU thresholds is defined alike.
 """
 
 from __future__ import annotations
@@ -15,20 +16,23 @@ from numpy.typing import NDArray
 from centerdet.box import yaw_error
 from centerdet.detector.calibration import calibration_error
 
-IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
-CORRECT_IOU = 0.7  # a detection is right above this IoU
+CORRECT_IOU = 0.7  # a detection is correct above this IoU (task definition)
+IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))  # of AP@[0.50:0.95], as in COCO
+HEADING_LIMIT = 30  # degrees: largest heading error that counts as right, over all pairs
+CORRECT_HEADING_LIMIT = 15  # degrees: the same, over the correct boxes
+Z_95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
 
 
 class EvaluationResults(NamedTuple):
-    """What a detector said about N samples, and the truth.
+    """Predictions of a detector on N samples, and their labels.
 
     Attributes:
-        scores: ``(N,)`` confidence, NaN where nothing was found.
-        predicted: ``(N, 5)`` boxes, NaN where nothing was found.
-        target: ``(N, 5)`` boxes, NaN where there is nothing.
-        iou: ``(N,)`` IoU of the two, 0 where one is missing.
+        scores: ``(N,)`` in [0, 1], NaN without a prediction.
+        predicted: ``(N, 5)`` boxes, NaN without a prediction.
+        target: ``(N, 5)`` boxes, NaN without an object.
+        iou: ``(N,)`` IoU of predicted and true box, 0 where one is missing.
         seconds: Time that the detector took.
-        has_heading: Whether yaws tell nose from tail; if not, half a turn makes no difference.
+        has_heading: Whether yaws tell nose from tail. If not, half a turn makes no difference.
     """
 
     scores: NDArray[np.float64]
@@ -38,36 +42,61 @@ class EvaluationResults(NamedTuple):
     seconds: float
     has_heading: bool = True
 
+    @property
+    def has_prediction(self) -> NDArray[np.bool_]:
+        """``(N,)``: whether the detector found an object."""
+        return ~np.isnan(self.predicted[:, 0])
+
+    @property
+    def has_target(self) -> NDArray[np.bool_]:
+        """``(N,)``: whether there is an object."""
+        return ~np.isnan(self.target[:, 0])
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """``(N,)``: whether the sample counts, that is, has a predicted or a true box."""
+        return self.has_prediction | self.has_target
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """``(N,)``: whether the IoU is above ``CORRECT_IOU``."""
+        return self.iou > CORRECT_IOU
+
     def above(self, threshold: float) -> EvaluationResults:
-        """The same, with detections that score below ``threshold`` taken back."""
+        """The same results without the predictions that score below ``threshold``."""
         keep = self.scores >= threshold
         predicted = np.where(keep[:, None], self.predicted, np.nan)
         return self._replace(
             scores=np.where(keep, self.scores, np.nan), predicted=predicted, iou=np.where(keep, self.iou, 0.0)
         )
 
+    def heading_errors(self) -> NDArray[np.float64]:
+        """``(N,)`` degrees between predicted and true heading (or axis), NaN where a box is missing."""
+        turns = 1 if self.has_heading else 2  # an axis is the same after half a turn
+        return np.degrees(yaw_error(turns * self.predicted[:, 2], turns * self.target[:, 2])) / turns
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationReport:
-    """A detector's record over many samples.
+    """Summary of evaluation metrics. Rates over nothing are 0.
 
     Attributes:
-        samples: Samples seen.
-        scored: Samples with a predicted or a true box: what the score is a mean over.
-        ap: The official score, AP at IoU > 0.7.
+        samples: Number of samples.
+        scored: Number of samples with a predicted or a true box; AP is a mean over these.
+        ap: AP@0.7 (task definition).
         ap_low: Lower end of its 95 % interval (Wilson).
         ap_high: Upper end.
-        ap_mean: Mean of AP over IoU 0.50:0.05:0.95.
+        ap_mean: Mean of AP over IoU 0.50, 0.55, ..., 0.95.
         ap_by_iou: AP at each of these.
-        mean_iou: Mean IoU of the pairs that have both boxes.
-        false_alarms: Samples with a predicted box alone.
-        misses: Samples with a true box alone.
-        presence_accuracy: Fraction of the samples in which "there is an object" is said rightly.
-        heading_accuracy: Fraction of the pairs with both boxes whose headings differ by at most 30 degrees.
-        heading_accuracy_of_correct: Fraction of the pairs with IoU > 0.7 whose headings differ by at most 15 degrees.
-        calibration_error: Expected distance of a detection's score from its chance of IoU > 0.7.
+        mean_iou: Mean IoU of the samples with both boxes.
+        false_alarms: Number of samples with a predicted box only.
+        misses: Number of samples with a true box only.
+        presence_accuracy: Fraction of samples where a box is predicted if and only if there is an object.
+        heading_accuracy: Fraction of the samples with both boxes whose headings differ by at most 30 degrees.
+        heading_accuracy_of_correct: Fraction of the samples with IoU > 0.7 whose headings differ by at most 15 degrees.
+        calibration_error: Expected calibration error: distance of score and rate of IoU > 0.7.
         images_per_second: Speed of the detector, decoding included.
-        has_heading: Whether yaws tell nose from tail; if not, the accuracies above are those of axes.
+        has_heading: Whether yaws tell nose from tail. If not, the two accuracies are those of axes.
     """
 
     samples: int
@@ -92,39 +121,37 @@ class EvaluationReport:
         return asdict(self)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Names and values for people to read."""
+        """Returns names and values as text, for a table."""
+        yaw = "heading" if self.has_heading else "axis"
         return [
             ("AP@0.7", f"{self.ap:.4f}  (95 % interval {self.ap_low:.4f} to {self.ap_high:.4f})"),
             ("AP@[0.50:0.95]", f"{self.ap_mean:.4f}"),
             ("mean IoU", f"{self.mean_iou:.4f}"),
-            (f"{'heading' if self.has_heading else 'axis'} within 30 deg", f"{self.heading_accuracy:.4f}"),
-            ("within 15, IoU > 0.7", f"{self.heading_accuracy_of_correct:.4f}"),
+            (f"{yaw} within {HEADING_LIMIT} deg", f"{self.heading_accuracy:.4f}"),
+            (f"{yaw} within {CORRECT_HEADING_LIMIT} deg if IoU > 0.7", f"{self.heading_accuracy_of_correct:.4f}"),
             ("calibration error", f"{self.calibration_error:.4f}"),
             ("false alarms", f"{self.false_alarms}"),
             ("misses", f"{self.misses}"),
-            ("presence right", f"{self.presence_accuracy:.4f}"),
-            ("samples, scored", f"{self.samples}, {self.scored}"),
+            ("presence accuracy", f"{self.presence_accuracy:.4f}"),
+            ("samples", f"{self.samples}"),
+            ("samples with any box", f"{self.scored}"),
             ("images per second", f"{self.images_per_second:.0f}"),
         ]
 
     def __str__(self) -> str:
-        return "\n".join(f"{name:<22}{value}" for name, value in self.rows())
+        return "\n".join(f"{name:<34}{value}" for name, value in self.rows())
 
 
 def summarise(results: EvaluationResults) -> EvaluationReport:
-    """Counts what the report says; rates over nothing are 0."""
-    predicted, there = (~np.isnan(boxes[:, 0]) for boxes in (results.predicted, results.target))
-    both, either = predicted & there, predicted | there
-    curve = {f"{t:.2f}": _rate((results.iou > t)[either]) for t in IOU_THRESHOLDS}
-    right = results.iou > CORRECT_IOU
-    turns = 1 if results.has_heading else 2
-    turned = (
-        np.degrees(yaw_error(turns * results.predicted[:, 2], turns * results.target[:, 2])) / turns
-    )  # NaN: no pair
-    low, high = wilson_interval(int(right[either].sum()), int(either.sum()))
+    """Computes the report of results."""
+    predicted, there, scored, correct = results.has_prediction, results.has_target, results.scored, results.correct
+    both = predicted & there
+    curve = {f"{t:.2f}": _rate((results.iou > t)[scored]) for t in IOU_THRESHOLDS}
+    heading_errors = results.heading_errors()
+    low, high = wilson_interval(int(correct[scored].sum()), int(scored.sum()))
     return EvaluationReport(
         samples=len(predicted),
-        scored=int(either.sum()),
+        scored=int(scored.sum()),
         ap=curve["0.70"],
         ap_low=low,
         ap_high=high,
@@ -134,28 +161,30 @@ def summarise(results: EvaluationResults) -> EvaluationReport:
         false_alarms=int((predicted & ~there).sum()),
         misses=int((there & ~predicted).sum()),
         presence_accuracy=_rate(predicted == there),
-        heading_accuracy=_rate(turned[both] <= 30),
-        heading_accuracy_of_correct=_rate(turned[right] <= 15),
-        calibration_error=calibration_error(results.scores[predicted], right[predicted]),
+        heading_accuracy=_rate(heading_errors[both] <= HEADING_LIMIT),
+        heading_accuracy_of_correct=_rate(heading_errors[correct] <= CORRECT_HEADING_LIMIT),
+        calibration_error=calibration_error(results.scores[predicted], correct[predicted]),
         images_per_second=len(predicted) / results.seconds if results.seconds else 0.0,
         has_heading=results.has_heading,
     )
 
 
 def choose_threshold(results: EvaluationResults) -> float:
-    """The confidence threshold with the best official score, from outcomes that no threshold has cut.
+    """Finds the score threshold with the highest AP@0.7, of 0.00, 0.01, ..., 0.98.
 
-    Between equally good thresholds, and against the noise of few samples, the middle of the best range is taken.
+    Among equally good thresholds the median is taken, as the safest against the noise of few samples.
+
+    Args:
+        results: Of all predictions, however low they score.
     """
     candidates = np.linspace(0.0, 0.98, 99)
-    there = ~np.isnan(results.target[:, 0])
-    hits = results.iou > CORRECT_IOU
     kept = np.nan_to_num(results.scores, nan=-1.0)[:, None] >= candidates  # (N, candidates)
-    ap = (kept & hits[:, None]).sum(0) / np.maximum((kept | there[:, None]).sum(0), 1)
+    hits = (kept & results.correct[:, None]).sum(0)  # (candidates,)
+    ap = hits / np.maximum((kept | results.has_target[:, None]).sum(0), 1)
     return float(np.median(candidates[ap >= ap.max() - 1e-9]).round(4))
 
 
-def wilson_interval(hits: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(hits: int, count: int, z: float = Z_95) -> tuple[float, float]:
     """95 % interval of a proportion: Wilson, "Probable Inference", JASA 22 (1927); (0, 1) for no samples."""
     if count == 0:
         return 0.0, 1.0
