@@ -1,34 +1,37 @@
-"""Strict reading of YAML files into dataclasses: no unknown keys, no converted types, no key twice, no aliases."""
+"""Strict reader of YAML files into dataclasses: no unknown keys, no type conversion, no duplicate keys, no aliases."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 Section = TypeVar("Section")
 
+_CONFIG = ConfigDict(extra="forbid", strict=True)
+
 
 def read_yaml(path: str | Path, kind: type[Section], defaults: Mapping[str, Any] | None = None) -> Section:
-    """Reads a file; sections and keys that are left out have their defaults.
+    """Reads a YAML file into a dataclass.
 
     Args:
-        path: The file.
-        kind: A dataclass; its fields are the file's keys, fields that are dataclasses are sections.
-        defaults: What sections leave out, if not the defaults of their own types.
+        path: The file. An empty file means the defaults.
+        kind: The dataclass. Its fields are the keys of the file; fields that are dataclasses are sections.
+        defaults: Values of sections that take precedence over the defaults of the sections' own classes.
 
     Raises:
-        ValueError: If it cannot be read, is not YAML, or a key or value is not allowed; the message names it.
+        ValueError: If the file cannot be read, is not YAML, or has a key or value that is not allowed. The message
+            names the file and the key.
     """
     try:
         values = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
-    except Exception as error:  # PyYAML fails in any way, as with KeyError at "!!bool maybe"
+    except Exception as error:  # PyYAML raises many types, for example KeyError for "!!bool maybe"
         raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     try:
         return parse(kind, {} if values is None else values, defaults)
@@ -37,34 +40,74 @@ def read_yaml(path: str | Path, kind: type[Section], defaults: Mapping[str, Any]
 
 
 def parse(kind: type[Section], values: Any, defaults: Mapping[str, Any] | None = None) -> Section:
-    """Turns what a file holds into a dataclass, strictly; ``defaults`` as in ``read_yaml``.
+    """Turns nested plain values, as in a YAML file, into a dataclass.
+
+    Args:
+        kind: As in ``read_yaml``.
+        values: The content of the file.
+        defaults: As in ``read_yaml``.
 
     Raises:
         ValueError: If a key or value is not allowed.
     """
-    _refuse_unknown(values, kind, "")
-    for name, section in (defaults or {}).items():
-        if isinstance(section, Mapping) and name in values:
-            values = {**values, name: {**section, **values[name]}}
     try:
-        text = json.dumps(values, allow_nan=False)
+        text = json.dumps([_merge(values, defaults or {})], allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"only finite numbers, text, lists and sections are allowed: {error}") from None
+    # The list is needed since pydantic refuses a config for a dataclass itself; the dataclasses inside inherit it.
+    # JSON mode is as strict about types as wanted, but takes lists for tuples and whole numbers for floats.
+    adapter = TypeAdapter(list[kind], config=_CONFIG)  # type: ignore[valid-type]
     try:
-        # JSON mode: strict about types, but lists are tuples and whole numbers are floats where those are wanted.
-        return TypeAdapter(kind).validate_json(text, strict=True)
+        return adapter.validate_json(text)[0]
     except ValidationError as error:
-        first = error.errors()[0]
-        where, message = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
-        seen = "" if "got" in message else f", got {first['input']!r}"
-        raise ValueError(f"{where}: {message}{seen}".removeprefix(": ")) from None
+        raise ValueError(_first_message(error, kind)) from None
+
+
+def _merge(values: Any, defaults: Mapping[str, Any]) -> Any:
+    """Fills in keys of sections that the values have in part."""
+    if not isinstance(values, Mapping):
+        return values
+    merged = dict(values)
+    for name, section in defaults.items():
+        if isinstance(section, Mapping) and isinstance(merged.get(name), Mapping):
+            merged[name] = {**section, **merged[name]}
+    return merged
+
+
+def _first_message(error: ValidationError, kind: type) -> str:
+    """Returns the message of one error; unknown keys come first, since a misspelt key can cause the other errors."""
+    errors = error.errors()
+    first = next((entry for entry in errors if entry["type"] == "unexpected_keyword_argument"), errors[0])
+    path = first["loc"][1:]  # without the index in the list of ``parse``
+    where = ".".join(str(part) for part in path)
+    if first["type"] == "unexpected_keyword_argument":
+        return f"unknown key {where!r}; {_suggest(str(path[-1]), _known_keys(kind, path[:-1]))}"
+    if first["type"] == "dataclass_type":
+        return f"{where or 'the file'} must hold 'key: value' lines, got {first['input']!r}"
+    message = first["msg"].removeprefix("Value error, ")
+    seen = "" if "got" in message else f", got {first['input']!r}"
+    return f"{where}: {message}{seen}".removeprefix(": ")
+
+
+def _suggest(key: str, known: Sequence[str]) -> str:
+    """Names the known key that is most like an unknown one, or all known keys."""
+    begun = [name for name in known if name.startswith(key)]  # 'val' for 'validation'
+    near = begun or difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+
+
+def _known_keys(kind: Any, path: Sequence[int | str]) -> list[str]:
+    """Returns the keys of the section at a path of keys and list indices below a dataclass."""
+    for part in path:
+        hint = get_type_hints(kind)[part] if isinstance(part, str) else kind
+        kind = hint if is_dataclass(hint) else next(inner for inner in get_args(hint) if inner is not type(None))
+    return [entry.name for entry in fields(kind)]
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader; two more things are errors.
+    """YAML's safe loader, with two more errors: duplicate keys, and aliases.
 
-    A key that stands twice in a section (the last one would win in silence), and aliases, with which a few lines can
-    mean gigabytes.
+    Without the first, the last of two equal keys would win silently. With aliases, a few lines can expand to gigabytes.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -76,30 +119,5 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
         if double := sorted({str(key) for key in keys if keys.count(key) > 1}):
-            raise yaml.constructor.ConstructorError(None, None, f"key {double[0]!r} stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"duplicate key {double[0]!r}", node.start_mark)
         return super().construct_mapping(node, deep)
-
-
-def _refuse_unknown(values: Any, kind: type, where: str) -> None:
-    """Walks sections, and lists of sections, in step with the dataclass that they become."""
-    if not isinstance(values, Mapping):
-        raise ValueError(f"{where or 'the file'} must hold 'key: value' lines, got {values!r}")
-    hints = get_type_hints(kind)
-    names = [entry.name for entry in fields(kind)]
-    for key, value in values.items():
-        place = f"{where}.{key}" if where else str(key)
-        if key not in names:
-            begun = [name for name in names if name.startswith(str(key))]  # 'val' for 'validation'
-            near = begun or difflib.get_close_matches(str(key), names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}"
-            raise ValueError(f"unknown key {place!r}; {hint}")
-        hint = hints[key]
-        if type(None) in get_args(hint):  # an optional section
-            if value is None:
-                continue
-            hint = next(kind for kind in get_args(hint) if kind is not type(None))
-        if is_dataclass(hint):
-            _refuse_unknown(value, hint, place)
-        elif (items := get_args(hint)) and is_dataclass(items[0]) and isinstance(value, list):
-            for index, item in enumerate(value):
-                _refuse_unknown(item, items[0], f"{place}.{index}")
