@@ -1,4 +1,4 @@
-"""Builders that several test files share."""
+"""Builders and comparisons that several test files share."""
 
 import json
 import math
@@ -14,13 +14,14 @@ from centerdet import CenterLoss, CenterNet, Codec, NetworkConfig, RotatedBox, T
 from centerdet.data.labels import text_line, write_csv
 from centerdet.synthetic.batches import CurriculumConfig, Phase, SyntheticBatches
 from centerdet.training.checkpoint import load_checkpoint
+from centerdet.training.run import TrainingRun
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def make_detector(seed=0, **config):
-    """A small network with random weights, whose answers differ from place to place as a trained one's do."""
+    """A small network with random weights, whose predictions depend on the position, as those of a trained network."""
     torch.manual_seed(seed)
     network = centerdet.CenterNet(centerdet.NetworkConfig(**{"channels": (8, 8), "num_blocks": (1, 1), **config}))
     with torch.no_grad():
@@ -96,7 +97,7 @@ VALIDATION = [centerdet.SyntheticScenes(1_000_000)[index] for index in range(10)
 
 
 class SmallBatches:
-    """Batches of small windows; ``before`` is called with each step's number."""
+    """Batches of small crops; ``before`` is called with the number of each step."""
 
     def __init__(self, before=lambda step: None):
         curriculum = CurriculumConfig(batch_size=4, phases=(Phase(crop_size=64),))
@@ -105,6 +106,20 @@ class SmallBatches:
     def __getitem__(self, step):
         self.before(step)
         return self.batches[step]
+
+
+class BrokenBatches(SmallBatches):
+    """One image of batch 3 is NaN."""
+
+    def __getitem__(self, step):
+        batch = super().__getitem__(step)
+        if step == 3:
+            batch.images[2] = np.nan
+        return batch
+
+
+def make_run(directory, config=CONFIG):
+    return TrainingRun(CenterNet(TINY), Codec(), CenterLoss(), config, directory, torch.device("cpu"), {})
 
 
 def train_tiny(directory, *, source=None, config=CONFIG, resume=False, settings=None):
@@ -128,11 +143,11 @@ def entries(directory):
 
 def weights(directory):
     state = state_of(directory)
-    return {**state["network"], **{f"average.{key}": value for key, value in state["average"].items()}}
+    return {**state["network"], **{f"ema.{key}": value for key, value in state["ema"].items()}}
 
 
 def without_times(value):
-    """The same nested values without how long anything took."""
+    """The same nested values without speeds, which differ from run to run."""
     if isinstance(value, dict):
         return {key: without_times(part) for key, part in value.items() if key != "images_per_second"}
     return value
@@ -143,6 +158,7 @@ def state_of(directory):
 
 
 def assert_same_run(directory, other):
+    """Two runs have the same weights to the bit, log, best report and detectors."""
     expected, resumed = weights(other), weights(directory)
     assert expected.keys() == resumed.keys()
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
@@ -157,7 +173,7 @@ def assert_same_run(directory, other):
 
 
 def noisy_bar(side, seed):
-    """Noise with a bright bar, so that there is something to find."""
+    """Noise with a bright bar."""
     rng = np.random.default_rng(seed)
     image = rng.random((side, side + seed % 3)) * 0.7
     y, x = rng.integers(5, side - 35, 2)

@@ -1,4 +1,4 @@
-"""Labels, configs and checkpoints of any content: a proper value, or one clear error."""
+"""Labels, configs and checkpoints of any content give a valid value or one clear error."""
 
 import contextlib
 import dataclasses
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from centerdet.box import RotatedBox
-from centerdet.data.dataset import DataConfig, read_data_config
+from centerdet.data.config import DataConfig, read_data_config
 from centerdet.data.labels import read_csv, read_text
 from centerdet.strict_yaml import parse, read_yaml
 from centerdet.training.checkpoint import load_checkpoint, save_checkpoint
@@ -45,7 +45,7 @@ def lines(separator, *counts):
     ).map(lambda rows: "\n".join(separator.join(row) for row in rows))
 
 
-def is_proper(box):
+def is_valid(box):
     return isinstance(box, RotatedBox) and all(math.isfinite(value) for value in dataclasses.astuple(box))
 
 
@@ -55,8 +55,8 @@ def test_no_numbers_in_a_text_label_crash(content, has_heading, format, tmp_path
     path = tmp_path_factory.getbasetemp() / "a.txt"
     path.write_bytes(content.encode("utf-8", "replace"))
     labels, errors = read_text(path, format=format, size=(320, 200), has_heading=has_heading)
-    assert all(is_proper(label.box) for label in labels)
-    assert all(fault.startswith(str(path)) for fault in errors)
+    assert all(is_valid(label.box) for label in labels)
+    assert all(error.startswith(str(path)) for error in errors)
 
 
 @given(content=lines(",", 6, 6, 5), has_heading=st.booleans())
@@ -64,14 +64,14 @@ def test_no_numbers_in_a_text_label_crash(content, has_heading, format, tmp_path
 def test_no_numbers_in_a_table_of_labels_crash(content, has_heading, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "a.csv"
     path.write_bytes(f"image,x,y,yaw,width,height\n{content}".encode("utf-8", "replace"))
-    with contextlib.suppress(ValueError):  # the csv module's own
+    with contextlib.suppress(ValueError):  # from the csv module
         labels, errors = read_csv(path, has_heading=has_heading)
-        assert all(is_proper(label.box) for found in labels.values() for label in found or [])
-        assert all(fault.startswith(str(path)) for fault in errors)
+        assert all(is_valid(label.box) for found in labels.values() for label in found or [])
+        assert all(error.startswith(str(path)) for error in errors)
 
 
 def keys_of(kind):
-    """All keys of a config class and of its sections."""
+    """The keys of a config class and of its sections."""
     hints = typing.get_type_hints(kind)
     parts = [part for hint in hints.values() for part in (hint, *typing.get_args(hint))]
     return {*hints, *(key for part in parts if dataclasses.is_dataclass(part) for key in keys_of(part))}
@@ -141,13 +141,13 @@ def test_no_content_of_a_config_file_crashes(kind, content, tmp_path_factory):
 @pytest.mark.parametrize(
     "content", ["a: !!bool maybe", "a: !!int ''", "a: !!timestamp x", "a: 2020-99-99", "a: !!float '.'", "a: 0b"]
 )
-def test_what_the_safe_loader_fails_at_is_told_with_the_files_name(content, tmp_path):
+def test_errors_of_the_yaml_loader_name_the_file(content, tmp_path):
     (tmp_path / "a.yaml").write_text(content)
     with pytest.raises(ValueError, match=r"a\.yaml: "):
         read_config(tmp_path / "a.yaml")
 
 
-def test_a_few_lines_cannot_mean_gigabytes(tmp_path):
+def test_yaml_aliases_are_refused(tmp_path):
     bomb = ["format: yolo", "a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     bomb += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     (tmp_path / "bomb.yaml").write_text("\n".join(bomb))
@@ -155,10 +155,10 @@ def test_a_few_lines_cannot_mean_gigabytes(tmp_path):
         read_data_config(tmp_path / "bomb.yaml")
 
 
-@pytest.mark.parametrize("format", ["centerdet checkpoint 1", "centerdet weights 3", None])
+@pytest.mark.parametrize("format", ["centerdet checkpoint 2", "centerdet weights 4", None])
 def test_checkpoints_of_other_formats_are_refused(format, tmp_path):
     torch.save({"format": format, "settings": {}}, tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match="cannot resume: .* is not a 'centerdet checkpoint 2'"):
+    with pytest.raises(ValueError, match="cannot resume: .* is not a 'centerdet checkpoint 3'"):
         load_checkpoint(tmp_path / "checkpoint.pt", settings=None)
 
 

@@ -1,4 +1,4 @@
-"""Whatever array comes, a detector answers with a Detection, None or one ValueError, and leaves the array alone."""
+"""For any array, a detector returns a Detection or None, or raises ValueError; it never changes the array."""
 
 import numpy as np
 import pytest
@@ -17,8 +17,8 @@ shapes = st.tuples(sides, sides) | st.sampled_from(
     [(), (64,), (64, 64, 1), (1, 64, 64), (64, 1500), (900, 64), (0, 64)]
 )
 detector = make_detector()
-of_intensity = make_detector(1)
-of_intensity.intensity_range = (0.0, 4095.0)
+twelve_bit_detector = make_detector(1)
+twelve_bit_detector.intensity_range = (0.0, 4095.0)
 
 
 def fill(shape, kind, seed):
@@ -33,7 +33,7 @@ def fill(shape, kind, seed):
 
 
 def lay_out(array, layout):
-    """The same values, differently in memory; broadcast ones take the first row or value for all."""
+    """The same values in another memory layout; a broadcast array repeats the first row or value."""
     array = np.asarray(array)
     if array.ndim != 2 or 0 in array.shape:
         return array
@@ -62,13 +62,13 @@ def snapshot(array):
 @given(shapes, st.sampled_from(DTYPES), st.sampled_from(FILLS), st.sampled_from(LAYOUTS), st.integers(0, 9))
 @settings(max_examples=300)
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
-def test_every_call_gives_a_detection_none_or_a_value_error(shape, dtype, kind, layout, seed):
+def test_every_call_returns_a_detection_or_none_or_raises_value_error(shape, dtype, kind, layout, seed):
     with np.errstate(all="ignore"):
         image = lay_out(np.asarray(fill(shape, kind, seed), dtype=np.float64).astype(dtype), layout)
     before = snapshot(image)
-    for finder in (detector, of_intensity):
+    for each in (detector, twelve_bit_detector):
         try:
-            found = finder(image)
+            found = each(image)
         except ValueError as error:
             if not str(error).startswith(("image 0: an image must", "image 0: floating-point pixels must")):
                 raise
@@ -80,13 +80,13 @@ def test_every_call_gives_a_detection_none_or_a_value_error(shape, dtype, kind, 
 
 
 @pytest.mark.parametrize("image", [None, "image.png", b"bytes", [], [[]], {}, object(), [[1.0] * 64] * 63, range(99)])
-def test_what_is_no_image_at_all_is_refused(image):
+def test_other_objects_are_refused(image):
     with pytest.raises(ValueError, match="image 0: an image must"):
         detector(image)
 
 
 @pytest.mark.parametrize("shape", [(64, 60_000), (60_000, 64), (2000, 2000)])
-def test_very_large_and_very_narrow_images_are_answered(shape):
+def test_very_large_and_very_narrow_images_are_accepted(shape):
     image = np.zeros(shape, np.uint8)
     image[-50:-20, -50:-30] = 255
     found = detector(image)
@@ -104,7 +104,7 @@ def assert_same(one, other, *, within):
     st.lists(st.tuples(st.sampled_from([64, 71, 96]), st.integers(0, 20)), min_size=1, max_size=6), st.integers(1, 4)
 )
 @settings(max_examples=30)
-def test_an_image_alone_and_in_any_batch_has_the_same_box(images, batch_size):
+def test_an_image_has_the_same_box_alone_and_in_any_batch(images, batch_size):
     images = [noisy_bar(*image) for image in images]
     together = detector.detect_batch(images, batch_size=batch_size)
     for image, found in zip(images, together, strict=True):
@@ -113,7 +113,7 @@ def test_an_image_alone_and_in_any_batch_has_the_same_box(images, batch_size):
 
 @given(st.integers(64, 110), st.integers(0, 99), st.sampled_from(["<", ">"]))
 @settings(max_examples=60)
-def test_integers_and_floats_of_one_picture_have_the_same_box(side, seed, order):
+def test_integers_and_floats_of_an_image_have_the_same_box(side, seed, order):
     eight = (noisy_bar(side, seed) * 255).round().astype(np.uint8)
     found = detector(eight)
     assert_same(detector((eight.astype(np.uint16) * 257).astype(f"{order}u2")), found, within=1e-4)
@@ -126,19 +126,19 @@ def scenes():
     return list(centerdet.benchmark_scenes(11, 24))
 
 
-def test_the_shipped_weights_answer_alike_alone_and_in_batches(scenes):
-    shipped = centerdet.load(threshold=0.0)  # the likeliest box of every image
+def test_the_pretrained_weights_predict_alike_one_by_one_and_in_batches(scenes):
+    pretrained = centerdet.load(threshold=0.0)  # the most likely box of every image
     images = [image for image, _ in scenes]
-    alone = [shipped(image) for image in images]
+    alone = [pretrained(image) for image in images]
     for batch_size in (3, 32):
-        for one, other in zip(alone, shipped.detect_batch(images, batch_size=batch_size), strict=True):
+        for one, other in zip(alone, pretrained.detect_batch(images, batch_size=batch_size), strict=True):
             assert_same(one, other, within=1e-4)
 
 
-def test_the_shipped_weights_answer_alike_whatever_the_pixels_type(scenes):
-    """Between 16 bits and floats a grey value differs by 1 / 131,070 at most: no box may notice."""
-    shipped = centerdet.load()
+def test_the_pretrained_weights_predict_alike_for_16_bits_and_floats(scenes):
+    """A grey value differs by 1 / 131,070 at most, which must not move a box."""
+    pretrained = centerdet.load()
     for image, _ in scenes[:12]:
-        exact, rounded = shipped(image), shipped((image * 65535).round().astype(np.uint16))
+        exact, rounded = pretrained(image), pretrained((image * 65535).round().astype(np.uint16))
         assert (exact is None) == (rounded is None)
         assert exact is None or centerdet.score_iou(exact.box.to_array(), rounded.box.to_array()) > 0.98

@@ -1,6 +1,7 @@
-"""Under load: many threads, many images, many files of which some are broken."""
+"""Load: many threads, many images, and many files of which some are broken."""
 
 import gc
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +22,8 @@ def test_eight_threads_share_a_detector(seconds):
     expected = detector.detect_batch(images)
     end, start = time.monotonic() + seconds, threading.Barrier(8)
 
-    def look(number):
-        """Goes through the images again and again, alone and in batches, each thread from another one on."""
+    def detect_repeatedly(number):
+        """Detects in all images, one by one and in a batch, until the time is over; each thread starts elsewhere."""
         order = [(number * 2 + index) % len(images) for index in range(len(images))]
         start.wait()
         rounds = 0
@@ -38,33 +39,33 @@ def test_eight_threads_share_a_detector(seconds):
         return rounds
 
     with ThreadPoolExecutor(8) as pool:
-        assert min(pool.map(look, range(8))) >= 1
+        assert min(pool.map(detect_repeatedly, range(8))) >= 1
     assert any(expected)
 
 
 def resident():
-    """Bytes of memory that the process occupies now."""
-    gc.predict_all()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    """Resident memory of the process, bytes."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.parametrize(("first", "all_of_them"), [(200, 1000), pytest.param(1000, 20_000, marks=pytest.mark.slow)])
-def test_memory_does_not_grow_with_the_number_of_images(first, all_of_them):
+@pytest.mark.parametrize(("first", "count"), [(200, 1000), pytest.param(1000, 20_000, marks=pytest.mark.slow)])
+def test_memory_does_not_grow_with_the_number_of_images(first, count):
     detector, rng = make_detector(), np.random.default_rng(0)
     sizes = [(64, 64), (64, 71), (80, 66)]
 
-    def look(count):
+    def detect_in(count):
         for number in range(0, count, 8):
             detector.detect_batch(rng.random((8, *sizes[number // 8 % 3]), dtype=np.float32))
 
-    look(first)
+    detect_in(first)
     before = resident()
-    look(all_of_them - first)
+    detect_in(count - first)
     assert resident() <= 1.05 * before
 
 
 def break_file(path, kind):
-    """Makes an image file one that cannot be used."""
+    """Breaks an image file in one of six ways."""
     if kind == 0:
         path.write_bytes(b"")
     elif kind == 1:
@@ -79,11 +80,11 @@ def break_file(path, kind):
     else:
         np.save(path.with_suffix(".npy"), np.full((64, 64), np.nan))
         path.unlink()
-        path.with_suffix(".npy").rename(path.with_suffix(".png"))  # an array, by the name of a picture
+        path.with_suffix(".npy").rename(path.with_suffix(".png"))  # an array with the name of an image
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(5000, marks=pytest.mark.slow)])
-def test_broken_files_leave_every_other_one_answered_once_and_in_order(count, tmp_path):
+def test_broken_files_do_not_affect_the_predictions_of_the_others(count, tmp_path):
     pictures = [(noisy_bar(64, seed) * 255).astype(np.uint8) for seed in range(10)]
     for number in range(count):
         cv2.imwrite(str(tmp_path / f"{number:04}.png"), pictures[number % 10])

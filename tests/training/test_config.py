@@ -1,3 +1,5 @@
+"""Configs: strict reading, with errors that name key, value and remedy."""
+
 import pytest
 import yaml
 from pydantic import TypeAdapter
@@ -5,32 +7,29 @@ from pydantic import TypeAdapter
 from centerdet.model.centernet import NetworkConfig
 from centerdet.strict_yaml import parse
 from centerdet.synthetic.batches import Phase
-from centerdet.training.config import Config, ImagesConfig, read_config, read_images_config
-from centerdet.training.run import TrainingConfig
+from centerdet.training.config import Config, ImagesConfig, TrainingConfig, read_config, read_images_config
 from tests.helpers import ROOT
 
 CONFIGS = ROOT / "configs"
-OF_IMAGES = {"images"}
-OF_SCENES = {path.stem for path in CONFIGS.glob("*.yaml")} - OF_IMAGES
+SYNTHETIC = {path.stem for path in CONFIGS.glob("*.yaml")} - {"images"}
 
 
-@pytest.mark.parametrize("name", sorted(OF_SCENES))
-def test_shipped_configs_are_valid_and_come_back_from_their_own_values(name):
+@pytest.mark.parametrize("name", sorted(SYNTHETIC))
+def test_configs_are_valid_and_survive_a_round_trip(name):
     config = read_config(CONFIGS / f"{name}.yaml")
     assert parse(Config, config.to_dict()) == config
     assert parse(Config, yaml.safe_load(yaml.safe_dump(config.to_dict()))) == config
 
 
-@pytest.mark.parametrize("name", sorted(OF_IMAGES))
-def test_shipped_configs_for_images_are_valid_and_come_back_from_their_own_values(name):
-    config = read_images_config(CONFIGS / f"{name}.yaml")
+def test_the_config_for_images_holds_the_defaults_and_survives_a_round_trip():
+    config = read_images_config(CONFIGS / "images.yaml")
     assert config == ImagesConfig()
     values = TypeAdapter(ImagesConfig).dump_python(config, mode="json")
     assert parse(ImagesConfig, yaml.safe_load(yaml.safe_dump(values))) == config
 
 
-def test_the_shipped_configs_are_there():
-    assert {"default", "quick", "smoke"} <= OF_SCENES
+def test_the_configs_exist():
+    assert {"default", "quick", "smoke"} <= SYNTHETIC
 
 
 def test_an_empty_file_means_the_defaults(tmp_path):
@@ -39,7 +38,8 @@ def test_an_empty_file_means_the_defaults(tmp_path):
 
 
 def test_lists_become_tuples_and_whole_numbers_floats():
-    config = parse(Config, {"network": {"widths": [8], "blocks": [1]}, "curriculum": {"phases": [{"until": 1}]}})
+    values = {"network": {"channels": [8], "num_blocks": [1]}, "curriculum": {"phases": [{"end_fraction": 1}]}}
+    config = parse(Config, values)
     assert config.network.channels == (8,)
     assert config.curriculum.phases == (Phase(end_fraction=1.0),)
     assert isinstance(config.curriculum.phases[0].end_fraction, float)
@@ -50,11 +50,11 @@ def test_lists_become_tuples_and_whole_numbers_floats():
     [
         ({"val": {}}, "unknown key 'val'; did you mean 'validation'"),
         ({"netwrk": {}}, "unknown key 'netwrk'; did you mean 'network'"),
-        ({"network": {"width": [1]}}, "unknown key 'network.width'; did you mean 'widths'"),
+        ({"network": {"channel": [1]}}, "unknown key 'network.channel'; did you mean 'channels'"),
         ({"training": {"zzz": 1}}, "unknown key 'training.zzz'; known are seed, steps"),
         (
-            {"curriculum": {"phases": [{"untill": 1.0}]}},
-            "unknown key 'curriculum.phases.0.untill'; did you mean 'until'",
+            {"curriculum": {"phases": [{"end_fractoin": 1.0}]}},
+            "unknown key 'curriculum.phases.0.end_fractoin'; did you mean 'end_fraction'",
         ),
         ({"curriculum": {"phases": [7]}}, "curriculum.phases.0 must hold 'key: value' lines, got 7"),
         ({"network": None}, "network must hold 'key: value' lines, got None"),
@@ -67,19 +67,35 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"training": {"precision": "fp8"}}, "training.precision: .*'bfloat16', got 'fp8'"),
         ({"training": {"steps": 0}}, "training: steps and intervals must be at least 1"),
         ({"training": {"learning_rate": 0}}, "training: learning_rate and clip_norm must be above 0"),
-        ({"network": {"widths": "many"}}, "network.widths: .*array, got 'many'"),
+        ({"network": {"channels": "many"}}, "network.channels: .*array, got 'many'"),
         ({"validation": {"scenes": 0}}, "validation needs at least 1 scene of each kind"),
         ({"scenes": {"image_size": 100}}, "image_size must be at least 200"),
         ({"scenes": {"noise_level": 0.9}}, "^network.noise_level must be at least scenes.noise_level"),
         ({"training": {"seed": 2**64}}, "seed"),
-        ({"curriculum": {"phases": [{"until": 1.0, "no_lines": -1}]}}, "no_lines must be at least 0"),
-        ({"loss": {"reach": 9.0}}, "reach must lie"),
+        ({"curriculum": {"phases": [{"end_fraction": 1.0, "num_lines": -1}]}}, "num_lines must be at least 0"),
+        ({"loss": {"min_heatmap": 9.0}}, "min_heatmap must lie"),
         ({"training": {"seed": object()}}, "only finite numbers"),
     ],
 )
-def test_everything_else_is_refused(values, message):
+def test_invalid_values_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         parse(Config, values)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"steps": 0},
+        {"warmup_steps": -1},
+        {"learning_rate": 0.0},
+        {"ema_decay": 1.0},
+        {"clip_norm": 0.0},
+        {"seed": 2**63},
+    ],
+)
+def test_impossible_training_settings_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be|must lie|at least"):
+        TrainingConfig(**arguments)
 
 
 def test_unreadable_files_are_refused(tmp_path):
@@ -101,9 +117,11 @@ def test_unreadable_files_are_refused(tmp_path):
         read_config(tmp_path / "typo.yaml")
 
 
-def test_a_part_of_a_section_leaves_the_rest_as_it_is_for_own_images(tmp_path):
+def test_a_section_of_an_images_config_keeps_the_defaults_of_its_other_keys(tmp_path):
     path = tmp_path / "images.yaml"
-    path.write_text("network: {widths: [8], blocks: [1]}\ntraining: {warmup_steps: 1}\naugmentation: {flips: true}\n")
+    path.write_text(
+        "network: {channels: [8], num_blocks: [1]}\ntraining: {warmup_steps: 1}\naugmentation: {flips: true}\n"
+    )
     config = read_images_config(path)
     assert config.network.noise_level is None
     assert (type(config.network), type(config.training)) == (NetworkConfig, TrainingConfig)
