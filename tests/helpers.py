@@ -11,7 +11,8 @@ from skimage.draw import polygon
 
 import centerdet
 from centerdet import CenterLoss, CenterNet, Codec, NetworkConfig, RotatedBox, TrainingConfig, fit
-from centerdet.data.labels import text_line, write_csv
+from centerdet.data import dota, yolo_obb
+from centerdet.data.csv_labels import write_csv
 from centerdet.synthetic.batches import CurriculumConfig, Phase, SyntheticBatches
 from centerdet.training.checkpoint import load_checkpoint
 from centerdet.training.run import TrainingRun
@@ -82,7 +83,8 @@ def write_dataset(root, format, boxes=BOXES, split="train", shape=SHAPE):
         labels.mkdir()
         for index, box in enumerate(boxes):
             if box:
-                (labels / f"{index:03}.txt").write_text(text_line(box, format=format, size=shape[::-1]) + "\n")
+                line = dota.format_line(box) if format == "dota" else yolo_obb.format_line(box, size=shape[::-1])
+                (labels / f"{index:03}.txt").write_text(line + "\n")
     path = root / "data.yaml"
     old = path.read_text() if path.exists() else f"format: {format}\n"
     path.write_text(f"{old}{split}: {{images: {split}/images, labels: {labels.relative_to(root)}}}\n")

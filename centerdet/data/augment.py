@@ -1,6 +1,6 @@
-"""Augmentation: other images of the same objects, by albumentations, with boxes that are moved exactly.
+"""Augmentation of labelled images by albumentations.
 
-A box's corners are moved as points, so that its heading goes the same way as the picture, under mirroring too.
+Boxes are transformed through their four corners, since albumentations' own keypoint angles are wrong under ``Affine``.
 """
 
 from __future__ import annotations
@@ -12,26 +12,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from centerdet.box import RotatedBox
-from centerdet.data.corners import box_from_corners
+from centerdet.box import RotatedBox, box_from_corners
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentationConfig:
-    """What may happen to an image; the defaults change nothing.
+    """Random changes of an image; by default, none.
 
     Attributes:
-        flips: Mirroring, with probability 1/2.
-        quarter_turns: By 0, 90, 180 or 270 degrees, each as likely.
-        rotation: Largest rotation either way, degrees.
+        flips: Mirror left and right, with probability 1/2.
+        quarter_turns: Rotate by 0, 90, 180 or 270 degrees, all equally likely.
+        rotation: Largest rotation in either direction, degrees.
         scale: Smallest and largest factor of the size.
-        shift: Largest move either way, as a fraction of the side.
-        brightness: Largest change either way, as a fraction of the full scale.
-        contrast: Largest change either way, as a fraction.
+        shift: Largest shift in either direction, as a fraction of the side, below 0.5.
+        brightness: Largest change in either direction, as a fraction of the full scale.
+        contrast: Largest change in either direction, as a fraction.
         gamma: Smallest and largest exponent of the pixels.
-        noise: Largest deviation of added Gaussian noise, as a fraction of the full scale.
-        blur: Largest deviation of a Gaussian blur, pixels.
-        fill: What is put where rotation, scale or shift leave nothing, in [0, 1]; ``None``: the image's mean.
+        noise: Largest standard deviation of added Gaussian noise, as a fraction of the full scale.
+        blur: Largest standard deviation of a Gaussian blur, px.
+        fill: Value, in [0, 1], of the areas that rotation, scale or shift leave empty; ``None``: the image's mean.
+
+    Raises:
+        ValueError: If an amount is out of range.
     """
 
     flips: bool = False
@@ -60,65 +62,80 @@ class AugmentationConfig:
 
 
 class Augmentation:
-    """Applies an ``AugmentationConfig``.
+    """Applies the random changes of an ``AugmentationConfig``.
 
     Args:
-        config: What may happen.
+        config: The changes.
     """
 
     def __init__(self, config: AugmentationConfig) -> None:
-        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for its newest version otherwise
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the internet for its newest version
         import albumentations as A  # noqa: N812
 
         self.config = config
-        moves: list[Any] = []
-        if config.flips:
-            moves.append(A.HorizontalFlip(p=0.5))
-        if config.quarter_turns:
-            moves.append(A.RandomRotate90(p=1.0))
-        if config.rotation or config.shift or config.scale != (1.0, 1.0):
-            moves.append(
-                A.Affine(
-                    scale=config.scale,
-                    translate_percent=(-config.shift, config.shift),
-                    rotate=(-config.rotation, config.rotation),
-                    shear=0,
-                    keep_ratio=True,
-                    fill=0.0,  # what is put there is taken off the image before
-                    p=1.0,
-                )
-            )
-        points = A.KeypointParams(format="xy", remove_invisible=False) if moves else None  # else it warns
-        self._move = A.Compose(moves, keypoint_params=points)
-        self._tone = A.Compose(_photometric(config))
+        geometric = _geometric(config)
+        points = A.KeypointParams(format="xy", remove_invisible=False) if geometric else None  # unused, it would warn
+        self._geometric = A.Compose(geometric, keypoint_params=points)
+        self._photometric = A.Compose(_photometric(config))
 
     def __call__(
         self, image: NDArray[np.float32], box: RotatedBox | None, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], RotatedBox | None]:
-        """Another image ``(H, W)`` in [0, 1], perhaps with H and W exchanged, and where the object is in it.
+        """Changes an image and moves its box along.
 
-        An image whose object's centre would leave it is not moved.
+        If the object's centre would leave the image, neither is moved.
+
+        Args:
+            image: ``(H, W)`` in [0, 1].
+            box: The object's box, or ``None``.
+            rng: The source of randomness.
+
+        Returns:
+            The new image, in [0, 1], ``(H, W)``, or ``(W, H)`` after a quarter turn, and the new box.
         """
-        for compose in (self._move, self._tone):
+        for compose in (self._geometric, self._photometric):
             compose.set_random_seed(int(rng.integers(2**31)))
-        if self._move.transforms:
-            image, box = self._moved(image, box)
-        if self._tone.transforms:
-            image = self._tone(image=image[..., None])["image"][..., 0]
+        if self._geometric.transforms:
+            image, box = self._move(image, box)
+        if self._photometric.transforms:
+            image = self._photometric(image=image[..., None])["image"][..., 0]
         return np.ascontiguousarray(image).clip(0, 1), box
 
-    def _moved(
+    def _move(
         self, image: NDArray[np.float32], box: RotatedBox | None
     ) -> tuple[NDArray[np.float32], RotatedBox | None]:
         fill = image.mean() if self.config.fill is None else np.float32(self.config.fill)
         corners = np.zeros((0, 2), np.float32) if box is None else box.corners().astype(np.float32)
-        moved = self._move(image=(image - fill)[..., None], keypoints=corners)
-        picture = moved["image"][..., 0] + fill
+        result = self._geometric(image=(image - fill)[..., None], keypoints=corners)
+        moved = result["image"][..., 0] + fill
         if box is None:
-            return picture, None
-        there = box_from_corners(moved["keypoints"])
-        inside = 0 <= there.x <= picture.shape[1] - 1 and 0 <= there.y <= picture.shape[0] - 1
-        return (picture, there) if inside else (image, box)
+            return moved, None
+        moved_box = box_from_corners(result["keypoints"])
+        inside = 0 <= moved_box.x <= moved.shape[1] - 1 and 0 <= moved_box.y <= moved.shape[0] - 1
+        return (moved, moved_box) if inside else (image, box)
+
+
+def _geometric(config: AugmentationConfig) -> list[Any]:
+    import albumentations as A  # noqa: N812
+
+    steps: list[Any] = []
+    if config.flips:
+        steps.append(A.HorizontalFlip(p=0.5))
+    if config.quarter_turns:
+        steps.append(A.RandomRotate90(p=1.0))
+    if config.rotation or config.shift or config.scale != (1.0, 1.0):
+        steps.append(
+            A.Affine(
+                scale=config.scale,
+                translate_percent=(-config.shift, config.shift),
+                rotate=(-config.rotation, config.rotation),
+                shear=0,
+                keep_ratio=True,
+                fill=0.0,  # ``_move`` subtracts the fill value first, and adds it again
+                p=1.0,
+            )
+        )
+    return steps
 
 
 def _photometric(config: AugmentationConfig) -> list[Any]:

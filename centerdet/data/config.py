@@ -1,4 +1,4 @@
-"""A data set's YAML file; ``centerdet.data`` says what is in it."""
+"""Config of a data set, read from its YAML file; the docstring of ``centerdet.data`` describes the file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from centerdet.data.labels import LabelFormat
+from centerdet.data.formats import LabelFormat
 from centerdet.strict_yaml import read_yaml
 
 SPLITS = ("train", "validation", "test")
@@ -14,7 +14,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitConfig:
-    """Where a split's files are.
+    """Files of a split.
 
     Attributes:
         images: Folder of the images, with its subfolders.
@@ -27,11 +27,14 @@ class SplitConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """Fractions of the train split that are splits of their own, taken by the hash of the images' names.
+    """Fractions of the train split that become other splits. A hash of an image's name chooses its split.
 
     Attributes:
-        validation: In [0, 1).
-        test: In [0, 1).
+        validation: Fraction in [0, 1).
+        test: Fraction in [0, 1).
+
+    Raises:
+        ValueError: If a fraction is negative, or none of the images is left for training.
     """
 
     validation: float = 0.0
@@ -44,18 +47,22 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
-    """A data set, as its YAML file describes it.
+    """A data set.
 
     Attributes:
-        format: Of the labels.
-        train: To learn from.
-        validation: To choose the best weights and the threshold on.
-        test: To report on.
-        held_out: What is taken from ``train`` for the other two.
-        has_heading: Whether the order of the corners, or the yaw of a CSV file, says where the nose is. If not, a box's
-            axis is all that is learned.
+        format: Format of the labels.
+        train: Images to train on.
+        validation: Images that choose the best weights and the threshold.
+        test: Images for the final evaluation.
+        held_out: Fractions of ``train`` that take the place of the other two.
+        has_heading: Whether the order of the corners, or the yaw of a CSV file, tells nose from tail. If not, boxes
+            have only an axis.
         multiple_objects: What to do with several objects in one image.
         intensity_range: Pixel values that become 0 and 1; ``None``: the full scale of the files' type.
+
+    Raises:
+        ValueError: If ``intensity_range`` does not increase, or a split has both its own folder and a fraction of
+            ``train``.
     """
 
     format: LabelFormat
@@ -69,17 +76,17 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if self.intensity_range is not None and not self.intensity_range[0] < self.intensity_range[1]:
-            raise ValueError(f"intensity must be two growing numbers, got {list(self.intensity_range)}")
+            raise ValueError(f"intensity_range must be two increasing numbers, got {list(self.intensity_range)}")
         for split in SPLITS[1:]:
             if getattr(self.held_out, split) and (self.train is None or getattr(self, split) is not None):
                 raise ValueError(f"held_out.{split} is taken from train: give train, and no {split} beside it")
 
     def sources(self) -> dict[str, SplitConfig]:
-        """Where the files of each split are; held-out images are among those of ``train``."""
+        """Returns the files of each split; held-out images are among the files of ``train``."""
         places = {split: getattr(self, split) or (getattr(self.held_out, split, 0) and self.train) for split in SPLITS}
         return {split: where for split, where in places.items() if where}
 
 
 def read_data_config(path: str | Path) -> DataConfig:
-    """Reads a data set's YAML file, strictly; errors as in ``strict_yaml.read_yaml``."""
+    """Reads the YAML file of a data set; errors as in ``strict_yaml.read_yaml``."""
     return read_yaml(path, DataConfig)

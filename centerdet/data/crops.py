@@ -1,4 +1,4 @@
-"""Training batches from scenes of any kind: a data set, a function that draws one, or any iterable."""
+"""Training batches of crops, from scenes of any source: a data set, a function that draws a scene, or an iterable."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ SceneSource = Sequence[Scene] | Callable[[np.random.Generator], Scene] | Iterabl
 
 
 class CropBatches:
-    """A series of training batches: windows of scenes, with the object's centre in them where there is one.
+    """A series of training batches: random crops of scenes, with the object's centre inside if there is an object.
 
-    Batch ``step`` depends on ``(seed, step)`` alone, unless the scenes come from a plain iterable.
+    Batch ``step`` depends on ``(seed, step)`` alone, unless the scenes come from an iterable.
 
     Args:
-        scenes: A sequence (scenes are taken from it at random); or a function that draws one scene with the
-            ``numpy.random.Generator`` that it is given; or an iterable, taken in its order, again from the start where
-            it ends. A scene is an image ``(H, W)`` and a ``RotatedBox`` or ``None``.
-        seed: Of the series.
-        steps: Its length.
-        batch_size: Scenes in a batch.
-        crop_size: Side of the windows in pixels, at least 64. They are no larger than the images, as a detector will see
-            those; where a batch has images of several sizes, the smaller ones are padded with zeros.
-        augmentation: What to do with each scene before the window is cut.
-        intensity_range: As in ``images.to_unit_range``.
+        scenes: One of: a sequence, from which scenes are drawn at random; a function that draws a scene with the
+            ``numpy.random.Generator`` that it receives; an iterable, used in order and again from its start. A scene is
+            an image ``(H, W)`` and a ``RotatedBox`` or ``None``.
+        seed: Seed of the series.
+        steps: Number of batches.
+        batch_size: Number of crops in a batch.
+        crop_size: Side of the square crops, px, at least 64. A smaller image is used whole, as a detector sees it; if a
+            batch has crops of several sizes, the smaller ones are padded with zeros.
+        augmentation: Change of each scene before it is cropped.
+        intensity_range: As in ``preprocessing.to_unit_range``.
 
     Raises:
         ValueError: If there are no scenes, or a number is out of range.
@@ -53,7 +53,7 @@ class CropBatches:
     ) -> None:
         if crop_size < MIN_SIDE or batch_size < 1 or steps < 1:
             raise ValueError(
-                f"window must be at least {MIN_SIDE}, batch_size and steps at least 1, "
+                f"crop_size must be at least {MIN_SIDE}, batch_size and steps at least 1, "
                 f"got {crop_size}, {batch_size} and {steps}"
             )
         if isinstance(scenes, Sequence) and not len(scenes):
@@ -67,16 +67,16 @@ class CropBatches:
         return self.steps
 
     def __getitem__(self, step: int) -> Batch:
-        """Batch ``step``, from 0 to ``len - 1``.
+        """Returns batch ``step``, from 0 to ``len - 1``: images ``(B, 1, h, w)`` in [0, 1], boxes ``(B, 5)``.
 
         Raises:
-            IndexError: If there is no such step.
+            IndexError: If ``step`` is out of range.
             ValueError: If a scene is not an image with a box or ``None``.
         """
         if not 0 <= step < self.steps:
             raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}")
         rng = np.random.Generator(np.random.SFC64((self.seed, step)))
-        images, boxes = zip(*(self._cut(self._draw(rng), rng) for _ in range(self.batch_size)), strict=True)
+        images, boxes = zip(*(self._crop(self._draw(rng), rng) for _ in range(self.batch_size)), strict=True)
         shape = np.max([image.shape for image in images], axis=0)
         padded = [np.pad(image, [(0, side) for side in shape - image.shape]) for image in images]
         return Batch(
@@ -85,9 +85,9 @@ class CropBatches:
             has_object=torch.tensor([box is not None for box in boxes]),
         )
 
-    def _cut(self, scene: Scene, rng: np.random.Generator) -> tuple[NDArray[np.float32], RotatedBox | None]:
-        picture, box = _check_scene(scene)
-        image = to_unit_range(picture, self.intensity_range)
+    def _crop(self, scene: Scene, rng: np.random.Generator) -> tuple[NDArray[np.float32], RotatedBox | None]:
+        pixels, box = _check_scene(scene)
+        image = to_unit_range(pixels, self.intensity_range)
         if self.augmentation is not None:
             image, box = self.augmentation(image, box, rng)
         return crop_around(image, box, self.crop_size, rng)
@@ -103,7 +103,7 @@ class CropBatches:
         for scene in self._iterator:
             return scene
         raise ValueError(
-            "training needs more scenes: the iterable has ended, and gives none when it is started again; "
+            "training needs more scenes: the iterable has ended, and is empty when it is started again; "
             "give a list, or a function that draws a scene"
         )
 
@@ -112,17 +112,27 @@ def _check_scene(scene: Any) -> Scene:
     if not isinstance(scene, Sequence) or len(scene) != 2 or not isinstance(scene[1], RotatedBox | None):
         kinds = [type(part).__name__ for part in scene] if isinstance(scene, Sequence) else type(scene).__name__
         raise ValueError(
-            f"a scene is an image and a RotatedBox (or None), got {kinds}; from_array makes one of five numbers"
+            f"a scene is an image and a RotatedBox (or None), got {kinds}; RotatedBox.from_array takes five numbers"
         )
-    return scene
+    image, box = scene
+    return image, box
 
 
 def crop_around(
     image: NDArray[np.float32], box: RotatedBox | None, crop_size: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], RotatedBox | None]:
-    """A window of an image ``(H, W)``, no larger than that, at random among those that hold the object.
+    """Cuts a random square crop that holds the object.
 
-    As far as the object lies in the image and fits into the window; its centre is always inside, if the image has it.
+    The crop holds the part of the object that is in the image; of a larger object, at least its centre.
+
+    Args:
+        image: ``(H, W)``.
+        box: The object's box, or ``None``.
+        crop_size: Side of the crop, px; the crop is smaller where the image is.
+        rng: The source of randomness.
+
+    Returns:
+        The crop, and the box in the crop's coordinates.
     """
     image_size = np.array(image.shape[::-1])  # x and y from here on
     width, height = crop = np.minimum(image_size, crop_size)

@@ -1,4 +1,4 @@
-"""A data set's labelled images, each read when it is asked for."""
+"""Labelled images of a data set; each image is read when it is used."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from numpy.typing import NDArray
 from centerdet.box import RotatedBox
 from centerdet.data.config import DataConfig, read_data_config
 from centerdet.data.image_io import pad_small, read_usable
+from centerdet.data.labels import ErrorCollector
 from centerdet.data.splits import Item, read_split
 from centerdet.preprocessing import to_unit_range
 
 
 class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
-    """The labelled images of one split; each is read when it is asked for.
+    """The labelled images of one split, each read at access: ``(image (H, W), box or None)``.
 
     Attributes:
+        items: Files and their boxes.
         has_heading: As in ``DataConfig``.
-        intensity_range: As in ``DataConfig``; the pixels are given as the files have them.
+        intensity_range: As in ``DataConfig``. It is not applied: the pixels are those of the files.
 
     Args:
-        items: Files and their objects.
-        config: Of the data set.
+        items: Files and their boxes.
+        config: The data set.
     """
 
     def __init__(self, items: Sequence[Item], config: DataConfig) -> None:
@@ -42,29 +44,34 @@ class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
     def __getitem__(self, index: slice) -> Dataset: ...
 
     def __getitem__(self, index: int | slice) -> tuple[NDArray, RotatedBox | None] | Dataset:
-        """Reads image ``index``, padded if it is small; a slice is a smaller data set.
+        """Reads image ``index``, padded to at least 64 px a side; a slice gives a smaller data set.
 
         Raises:
-            ValueError: If the file cannot be read, or holds other pixels than ``images.to_unit_range`` takes.
+            ValueError: If the file cannot be read, or has pixels that ``preprocessing.to_unit_range`` refuses.
         """
         if isinstance(index, slice):
             return Dataset(self.items[index], self._config)
         path, box = self.items[index]
-        # Whoever uses the pixels will check them, too, but could not say which file they are from.
+        # The pixels are checked again where they are used, but the error there cannot name the file.
         image = read_usable(path, partial(to_unit_range, intensity_range=self.intensity_range))
         return pad_small(image), box
 
 
 def load_dataset(path: str | Path, split: Literal["train", "validation", "test"]) -> Dataset:
-    """The labelled images of one split of a data set's YAML file.
+    """Loads the labelled images of one split.
+
+    Args:
+        path: YAML file of the data set.
+        split: Name of the split.
 
     Raises:
-        ValueError: If the file or the split is missing, or a label is wrong; the message names the first fault, its
-            file and line, and says how many there are.
+        ValueError: If the file or the split is missing, or a label has an error. The message names the first error,
+            with file and line, and the number of further ones.
     """
-    config = read_data_config(path)
-    items, errors = read_split(config, split, Path(path).parent)
-    if errors:
-        more = f" (and {len(errors) - 1} more: centerdet check {path} lists them all)" if len(errors) > 1 else ""
-        raise ValueError(f"{errors[0]}{more}")
+    config, errors = read_data_config(path), ErrorCollector()
+    items = read_split(config, split, Path(path).parent, errors)
+    if errors.messages:
+        first, *others = errors.messages
+        more = f" (and {len(others)} more: centerdet check {path} lists them all)" if others else ""
+        raise ValueError(f"{first}{more}")
     return Dataset(items, config)

@@ -1,4 +1,4 @@
-"""Running a detector over image files, of any number: answers come one after the other, in the files' order."""
+"""Detection in any number of image files, with bounded memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import glob
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from numpy.typing import NDArray
 
@@ -13,14 +14,26 @@ from centerdet.box import Detection
 from centerdet.data.image_io import find_images, pad_small, read_usable
 from centerdet.detector.base import BaseDetector
 
-Answer = tuple[Path, NDArray, Detection | None]  # file, image as read, what was found
+
+class FileResult(NamedTuple):
+    """The result for one image file.
+
+    Attributes:
+        path: The file.
+        image: Its pixels ``(H, W)``, as read.
+        detection: The object found, or ``None``.
+    """
+
+    path: Path
+    image: NDArray
+    detection: Detection | None
 
 
-def expand(patterns: Sequence[str]) -> list[Path]:
-    """The image files that names mean: files as they are, all images of a folder, or all that match a glob.
+def find_files(patterns: Sequence[str]) -> list[Path]:
+    """Expands file names, folders (all images in them) and glob patterns into a list of image files.
 
     Raises:
-        ValueError: If a name means no file.
+        ValueError: If a pattern matches no file.
     """
     paths: list[Path] = []
     for pattern in patterns:
@@ -30,7 +43,7 @@ def expand(patterns: Sequence[str]) -> list[Path]:
         elif path.exists():
             paths.append(path)
         else:
-            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute ones, too
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
             files = [Path(match) for match in matches if Path(match).is_file()]
             if not files:
                 raise ValueError(f"there is no file, folder or match for {pattern!r}")
@@ -38,16 +51,16 @@ def expand(patterns: Sequence[str]) -> list[Path]:
     return paths
 
 
-def answer(
-    detector: BaseDetector, paths: Iterable[Path], *, failed: Callable[[str], None], batch_size: int = 32
-) -> Iterator[Answer]:
-    """What a detector finds in each image file, in order; memory does not grow with their number.
+def predict_files(
+    detector: BaseDetector, paths: Iterable[Path], *, on_error: Callable[[str], None], batch_size: int = 32
+) -> Iterator[FileResult]:
+    """Yields the result for each image file, in order. Memory does not grow with the number of files.
 
     Args:
         detector: A ``Detector`` or an ``OnnxDetector``.
         paths: The files.
-        failed: Told of each file that cannot be used, in one line; the file is passed over.
-        batch_size: Images looked at together.
+        on_error: Called with a one-line message for each file that cannot be used; the file is skipped.
+        batch_size: Number of images in a batch.
     """
     files = iter(paths)
     while chunk := list(islice(files, batch_size)):
@@ -56,7 +69,7 @@ def answer(
             try:
                 usable.append((path, read_usable(path, detector.check)))
             except ValueError as error:
-                failed(" ".join(str(error).split()))
-        answers = detector.detect_batch([pad_small(image) for _, image in usable])
-        for (path, image), predicted in zip(usable, answers, strict=True):
-            yield path, image, predicted
+                on_error(" ".join(str(error).split()))
+        detections = detector.detect_batch([pad_small(image) for _, image in usable])
+        for (path, image), detection in zip(usable, detections, strict=True):
+            yield FileResult(path, image, detection)

@@ -1,8 +1,9 @@
-"""Everything that is wrong with a data set, found in one run, and a look at its labels."""
+"""Check of a data set: all errors in labels and images, and a contact sheet that shows the labels."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from centerdet.data.config import DataConfig, read_data_config
-from centerdet.data.image_io import check_brightness, read_usable, show
+from centerdet.data.image_io import check_brightness, normalise, read_usable
+from centerdet.data.labels import ErrorCollector
 from centerdet.data.splits import Item, read_split, split_images
 from centerdet.drawing import contact_sheet, draw_tile
 from centerdet.preprocessing import to_unit_range
 
-_TILE = 300  # px: about the longer side of a picture on the sheet
+TILE = 300  # px: approximate longer side of a tile of the contact sheet
 
 
 def check_dataset(
@@ -25,61 +27,90 @@ def check_dataset(
     """Reads every label and every image of a data set.
 
     Args:
-        path: The data set's YAML file.
-        tiles: How many images to draw with their labels, spread evenly over the splits.
+        path: YAML file of the data set.
+        tiles: Number of images to draw with their labels, spread evenly over the splits.
         progress: Whether to show a progress bar (on a terminal only).
 
     Returns:
-        The faults, one line each: unreadable files, wrong labels, objects whose centre is outside their image, images
-        of one split that are in another, too, pixels that are all dark. And the contact sheet, RGB ``(H, W, 3)``;
+        The errors, one line each: files that cannot be read, wrong labels, objects whose centre is outside their image,
+        images that are in two splits, and pixels that are all dark. And the contact sheet, RGB ``(H, W, 3)``, or
         ``None`` if there is no image to draw.
 
     Raises:
-        ValueError: If the YAML file itself is wrong, or has no split.
+        ValueError: If the YAML file is wrong, or has no split.
     """
-    config, root = read_data_config(path), Path(path).parent
+    config, root, errors = read_data_config(path), Path(path).parent, ErrorCollector()
     if not config.sources():
         raise ValueError(f"{path} has no split; add a line 'train: {{images: ..., labels: ...}}'")
-    items, others, errors = _read_labels(config, root)
-    scale = partial(to_unit_range, intensity_range=config.intensity_range)
+    labelled, unlabelled = _read_splits(config, root, errors)
+    drawn = (
+        set(np.linspace(0, len(labelled) - 1, min(tiles, len(labelled))).astype(int).tolist()) if labelled else set()
+    )
     pictures = []
-    drawn = set(np.linspace(0, len(items) - 1, min(tiles, len(items))).astype(int).tolist()) if items else set()
-    seen: dict[str, tuple[str, Path]] = {}
-    brightest = []
-    for number, (name, item) in enumerate(tqdm(items + others, unit="image", disable=None if progress else True)):
-        try:
-            image = show(read_usable(item.path, scale), config.intensity_range)
-        except ValueError as error:
-            errors.append(str(error))
-            continue
-        brightest.append(float(image.max()))
-        if number in drawn:
-            caption = f"{name}: {item.path.name}{'' if item.box else ', no object'}"
-            pictures.append(draw_tile(image, _TILE, target=item.box, caption=caption, has_heading=config.has_heading))
-        first = seen.setdefault(f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}", (name, item.path))
-        if first[0] != name:
-            errors.append(f"{item.path}: the same image is in the split {first[0]}, as {first[1]}; remove one of them")
-    try:
-        check_brightness(max(brightest, default=1.0))
-    except ValueError as error:
-        errors.append(str(error))
-    return list(dict.fromkeys(errors)), contact_sheet(pictures) if pictures else None
+    images = _ImageCheck(config, errors)
+    for number, (split, item) in enumerate(
+        tqdm(labelled + unlabelled, unit="image", disable=None if progress else True)
+    ):
+        image = images.read(split, item.path)
+        if image is not None and number in drawn:
+            pictures.append(_draw_item(image, split, item, config))
+    with errors.collect():
+        check_brightness(max(images.brightest, default=1.0))
+    return list(dict.fromkeys(errors.messages)), contact_sheet(pictures) if pictures else None
 
 
-def _read_labels(config: DataConfig, root: Path) -> tuple[list[tuple[str, Item]], list[tuple[str, Item]], list[str]]:
-    """Images with their labels, those whose labels have faults, each with its split's name, and the faults."""
-    items, others, errors = [], [], []
-    for name in config.sources():
-        predicted: list[Item] = []
+@dataclass(slots=True)
+class _ImageCheck:
+    """Reads images, and remembers what can only be compared between them.
+
+    Attributes:
+        config: The data set.
+        errors: Receives the images that cannot be read, or are in two splits.
+        brightest: Largest pixel of each image, in [0, 1].
+        seen: Split and file of each image, by a hash of its pixels.
+    """
+
+    config: DataConfig
+    errors: ErrorCollector
+    brightest: list[float] = field(default_factory=list)
+    seen: dict[str, tuple[str, Path]] = field(default_factory=dict)
+
+    def read(self, split: str, path: Path) -> NDArray[np.float32] | None:
+        """Reads one image ``(H, W)`` in [0, 1], and compares it with those before; ``None`` after an error."""
+        intensity_range = self.config.intensity_range
         try:
-            predicted, wrong = read_split(config, name, root)
+            pixels = read_usable(path, partial(to_unit_range, intensity_range=intensity_range))
         except ValueError as error:
-            wrong = [str(error)]
-        errors += wrong
-        items += [(name, item) for item in predicted]
-        labelled = {item.path for item in predicted}
-        try:
-            others += [(name, Item(path, None)) for path in split_images(config, name, root) if path not in labelled]
-        except ValueError as error:
-            errors.append(str(error))
-    return items, others, errors
+            self.errors.add(str(error))
+            return None
+        image = normalise(pixels, intensity_range)
+        self.brightest.append(float(image.max()))
+        key = f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}"
+        first_split, first_path = self.seen.setdefault(key, (split, path))
+        if first_split != split:
+            self.errors.add(
+                f"{path}: the same image is in the split {first_split}, as {first_path}; remove one of them"
+            )
+        return image
+
+
+def _draw_item(image: NDArray[np.float32], split: str, item: Item, config: DataConfig) -> NDArray[np.uint8]:
+    """Draws an image with its label, as a tile of the contact sheet."""
+    caption = f"{split}: {item.path.name}{'' if item.box else ', no object'}"
+    return draw_tile(image, TILE, target=item.box, caption=caption, has_heading=config.has_heading)
+
+
+def _read_splits(
+    config: DataConfig, root: Path, errors: ErrorCollector
+) -> tuple[list[tuple[str, Item]], list[tuple[str, Item]]]:
+    """Returns the images whose labels are correct, and the other images, each with the name of its split."""
+    labelled, unlabelled = [], []
+    for split in config.sources():
+        items: list[Item] = []
+        with errors.collect():
+            items = read_split(config, split, root, errors)
+        labelled += [(split, item) for item in items]
+        paths = {item.path for item in items}
+        with errors.collect():
+            unlabelled += [(split, Item(path, None)) for path in split_images(config, split, root) if path not in paths]
+    return labelled, unlabelled
