@@ -1,4 +1,4 @@
-"""The calls of every detector, whatever runs its network: torch (``detector``) or an exported model (``export``)."""
+"""Base class of the torch and ONNX detectors."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class BaseDetector(ABC):
         threshold: Detections that score below it are not reported, in [0, 1].
         intensity_range: Pixel values that become 0 and 1; ``None``: the full scale of the image's type.
         has_heading: Whether yaws tell nose from tail.
-        metadata: What is known of the weights, any JSON object.
+        metadata: Any JSON object that describes the weights.
 
     Raises:
-        ValueError: If the threshold is outside [0, 1], or intensity not two growing numbers.
+        ValueError: If the threshold is outside [0, 1], or the intensity range does not grow.
     """
 
     def __init__(
@@ -36,14 +36,15 @@ class BaseDetector(ABC):
         metadata: dict[str, Any] | None,
     ) -> None:
         if intensity_range is not None and not intensity_range[0] < intensity_range[1]:
-            raise ValueError(f"intensity must be two growing numbers, got {intensity_range}")
+            raise ValueError(f"intensity_range must be two growing numbers, got {intensity_range}")
+        self._threshold: float
         self.threshold = threshold
         self.intensity_range, self.has_heading = intensity_range, has_heading
         self.metadata = metadata or {}
 
     @property
     def threshold(self) -> float:
-        """Detections that score below it are not reported."""
+        """Detections that score below it are not reported; in [0, 1]."""
         return self._threshold
 
     @threshold.setter
@@ -68,29 +69,28 @@ class BaseDetector(ABC):
         return self.detect_batch([image])[0]
 
     def detect_batch(self, images: Sequence[ArrayLike], *, batch_size: int = 32) -> list[Detection | None]:
-        """Finds the object in each of many images, of one or of several sizes; as ``detect``, in the same order.
+        """Finds the object in each of many images, of one size or several; the results keep their order.
 
         Raises:
-            ValueError: If an image is not as ``detect`` wants it (the message names its index), or batch_size < 1.
+            ValueError: If an image is invalid (the message names its index), or batch_size < 1.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        arrays = [self._prepare_one_of_many(image, index) for index, image in enumerate(images)]
-        answers: list[Detection | None] = [None] * len(arrays)
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for index, array in enumerate(arrays):
-            by_shape.setdefault(array.shape, []).append(index)
-        for indices in by_shape.values():
-            for first in range(0, len(indices), batch_size):
-                chunk = indices[first : first + batch_size]
-                boxes, scores = self._decode(np.stack([arrays[index] for index in chunk]))
-                for index, box, score in zip(chunk, boxes.tolist(), scores.tolist(), strict=True):
-                    if score >= self.threshold:
-                        answers[index] = Detection(box=RotatedBox(*box), score=score, has_heading=self.has_heading)
-        return answers
+        arrays = [self._prepare_numbered(index, image) for index, image in enumerate(images)]
+        detections: list[Detection | None] = [None] * len(arrays)
+        for indices in _group_by_shape(arrays, batch_size):
+            boxes, scores = self._decode(np.stack([arrays[index] for index in indices]))
+            for index, box, score in zip(indices, boxes.tolist(), scores.tolist(), strict=True):
+                if score >= self.threshold:
+                    detections[index] = Detection(box=RotatedBox(*box), score=score, has_heading=self.has_heading)
+        return detections
 
     def check(self, image: ArrayLike) -> None:
-        """Raises the ``ValueError`` that ``detect`` would raise, if any, and nothing else."""
+        """Checks an image without running the network.
+
+        Raises:
+            ValueError: If ``detect`` would raise it.
+        """
         self._prepare(image)
 
     @abstractmethod
@@ -98,19 +98,39 @@ class BaseDetector(ABC):
         """The centre heatmap: probabilities ``(H, W)``, aligned with the image."""
 
     def candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Images ``(B, H, W)`` in [0, 1] -> the likeliest boxes ``(B, K, 5)`` and scores ``(B, K)``, K <= count."""
+        """The most likely boxes of each image, best first.
+
+        Args:
+            images: ``(B, H, W)`` in [0, 1].
+            count: Wanted number of boxes.
+
+        Returns:
+            Boxes ``(B, K, 5)`` and scores ``(B, K)``; K is at most ``count``, and 1 in this base class.
+        """
         boxes, scores = self._decode(images)
         return boxes[:, None], scores[:, None]
 
     @abstractmethod
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Images ``(B, H, W)`` in [0, 1] -> boxes ``(B, 5)`` and scores ``(B,)``, however low."""
+        """Images ``(B, H, W)`` in [0, 1] -> most likely boxes ``(B, 5)`` and scores ``(B,)``, however low."""
 
     def _prepare(self, image: ArrayLike) -> NDArray[np.float32]:
         return to_unit_range(image, self.intensity_range)
 
-    def _prepare_one_of_many(self, image: ArrayLike, index: int) -> NDArray[np.float32]:
+    def _prepare_numbered(self, index: int, image: ArrayLike) -> NDArray[np.float32]:
         try:
             return self._prepare(image)
         except ValueError as error:
             raise ValueError(f"image {index}: {error}") from None
+
+
+def _group_by_shape(arrays: Sequence[NDArray], batch_size: int) -> list[list[int]]:
+    """Groups the indices of arrays into batches of one shape each."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for index, array in enumerate(arrays):
+        by_shape.setdefault(array.shape, []).append(index)
+    return [
+        indices[first : first + batch_size]
+        for indices in by_shape.values()
+        for first in range(0, len(indices), batch_size)
+    ]

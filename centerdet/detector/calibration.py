@@ -1,11 +1,11 @@
-"""From the heatmap's peak to a probability: how often a detection of that confidence is right (IoU > 0.7).
+"""Calibration: turns a heatmap's peak into the probability that the detection is correct (IoU > 0.7).
 
-A peak is trained to be high where a centre is, not to say how often the box will be right. Beta calibration learns
-the way from one to the other, on scenes that training never saw: with peak p::
+Training makes a peak high at a centre; it does not make the peak a probability. Beta calibration fits the mapping to
+scenes that training never saw. With peak p::
 
     score = sigmoid(a * log(p) - b * log(1 - p) + c)
 
-a, b >= 0, so that a higher peak never means a lower score. Kull et al., "Beta Calibration", AISTATS 2017.
+with a, b >= 0, so that a higher peak never gets a lower score. Kull et al., "Beta Calibration", AISTATS 2017.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from torch import Tensor
 
-BINS = 15
+NUM_BINS = 15  # of a reliability diagram, as in Guo et al., "On Calibration of Modern Neural Networks", ICML 2017
+MIN_PEAK = 1e-6  # keeps the logarithms of p and 1 - p accurate in single precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """The three numbers of a beta calibration; the defaults change nothing."""
+    """Parameters of a beta calibration; the defaults leave peaks unchanged."""
 
     a: float = 1.0
     b: float = 1.0
@@ -35,35 +36,34 @@ class Calibration:
             raise ValueError(f"a calibration needs finite numbers, a and b at least 0, got {self}")
 
     def __call__(self, peaks: Tensor) -> Tensor:
-        """Peaks in [0, 1] to scores in [0, 1], of any shape."""
+        """Maps peaks in [0, 1] to scores in [0, 1], of any shape."""
         log, log_not = _features(peaks)
         return (self.a * log - self.b * log_not + self.c).sigmoid()
 
 
-def fit_calibration(peaks: ArrayLike, right: ArrayLike) -> Calibration:
-    """The calibration under which what was seen is most likely, with one more right and one more wrong detection.
+def fit_calibration(peaks: ArrayLike, correct: ArrayLike) -> Calibration:
+    """Fits a calibration by maximum likelihood, with one more correct and one more wrong detection.
 
-    Without those two, samples that a threshold separates perfectly would make every score 0 or 1 (Platt 1999).
+    Without these two, samples that a threshold separates perfectly would make every score 0 or 1 (Platt 1999).
 
     Args:
         peaks: ``(N,)`` in [0, 1], the heatmap's peaks.
-        right: ``(N,)`` bool, whether each detection was right.
+        correct: ``(N,)`` bool, whether each detection was correct.
 
     Raises:
-        ValueError: If there are not both right and wrong detections to learn from.
+        ValueError: If there are not both correct and wrong detections.
     """
     from scipy.optimize import minimize  # here, since importing it takes longer than loading a detector
 
-    values, hits = torch.as_tensor(np.asarray(peaks, dtype=np.float64)), np.asarray(right, dtype=bool)
+    values, hits = torch.as_tensor(np.asarray(peaks, dtype=np.float64)), np.asarray(correct, dtype=bool)
     if values.shape != hits.shape or hits.all() or not hits.any():
         raise ValueError(
-            f"calibration needs right and wrong detections, got {int(hits.sum())} right ones of {len(values)}; "
-            "use more scenes, or a detector that has learned something"
+            f"calibration needs correct and wrong detections, got {int(hits.sum())} correct ones of {len(values)}; "
+            "use more scenes, or a better trained detector"
         )
     log, log_not = (feature.numpy() for feature in _features(values))
-    features = np.stack([log, -log_not, np.ones(len(hits))], axis=1)
-
-    wanted = np.where(hits, (hits.sum() + 1) / (hits.sum() + 2), 1 / ((~hits).sum() + 2))
+    features = np.stack([log, -log_not, np.ones(len(hits))], axis=1)  # (N, 3)
+    wanted = np.where(hits, (hits.sum() + 1) / (hits.sum() + 2), 1 / ((~hits).sum() + 2))  # (N,) smoothed labels
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         margin = features @ weights
@@ -76,27 +76,27 @@ def fit_calibration(peaks: ArrayLike, right: ArrayLike) -> Calibration:
 
 
 def _features(peaks: Tensor) -> tuple[Tensor, Tensor]:
-    peaks = peaks.clamp(1e-6, 1 - 1e-6)  # as far as single precision can tell peaks from 0 and 1
+    peaks = peaks.clamp(MIN_PEAK, 1 - MIN_PEAK)
     return peaks.log(), (1 - peaks).log()
 
 
-def reliability(scores: ArrayLike, right: ArrayLike) -> tuple[NDArray[np.int64], NDArray, NDArray]:
-    """What a reliability diagram shows: in 15 equal bins of the score, how many, mean score, fraction right.
+def reliability(scores: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.int64], NDArray, NDArray]:
+    """Computes a reliability diagram: count, mean score and fraction correct in 15 equal bins of the score.
 
     Returns:
-        Three arrays ``(15,)``; mean and fraction are 0 where a bin is empty.
+        Three arrays ``(15,)``; mean and fraction are 0 in an empty bin.
     """
-    values, hits = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    place = np.minimum((values * BINS).astype(int), BINS - 1)
-    count = np.bincount(place, minlength=BINS)
-    mean, fraction = (np.bincount(place, weights, BINS) / np.maximum(count, 1) for weights in (values, hits))
+    values, hits = np.asarray(scores, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    bins = np.minimum((values * NUM_BINS).astype(int), NUM_BINS - 1)
+    count = np.bincount(bins, minlength=NUM_BINS)
+    mean, fraction = (np.bincount(bins, weights, NUM_BINS) / np.maximum(count, 1) for weights in (values, hits))
     return count, mean, fraction
 
 
-def calibration_error(scores: ArrayLike, right: ArrayLike) -> float:
-    """Expected calibration error: mean distance of score and fraction right over the bins, weighted by their counts.
+def calibration_error(scores: ArrayLike, correct: ArrayLike) -> float:
+    """Expected calibration error: distance of mean score and fraction correct, averaged over all detections.
 
-    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015. 0 for no detections.
+    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015. 0 without detections.
     """
-    count, mean, fraction = reliability(scores, right)
+    count, mean, fraction = reliability(scores, correct)
     return float((count * np.abs(mean - fraction)).sum() / max(count.sum(), 1))

@@ -1,13 +1,12 @@
-"""The detector: network + codec + threshold, kept together in one weights file."""
+"""The detector: network, codec, calibration and threshold, stored together in one weights file."""
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,31 +16,33 @@ from torch import Tensor
 from centerdet.box import Detection
 from centerdet.detector.base import BaseDetector
 from centerdet.detector.calibration import Calibration
+from centerdet.detector.inference import InferenceNetwork
 from centerdet.detector.refined import RefinedDetector, RefinementConfig
-from centerdet.detector.weights_file import read_weights, write_weights
-from centerdet.model.centernet import CenterNet, NetworkConfig, fuse
+from centerdet.detector.weights_file import read_detector, write_detector
+from centerdet.model.centernet import CenterNet
 from centerdet.model.codec import Codec, CodecConfig
 from centerdet.model.types import Prediction
 from centerdet.parallel import parallel_map
-from centerdet.refine.prior import ScenePrior
 
-CPU_VALUES = 16_000_000  # pixels times channels in one go of the network: with more, its maps leave a CPU's cache
+if TYPE_CHECKING:
+    from centerdet.refine.prior import ScenePrior
+    from centerdet.refine.search import Refiner
 
 
 class Detector(BaseDetector):
     """Finds at most one rotated object in a single-channel image.
 
     Args:
-        network: The network; the detector works with a copy of it as it is now.
-        codec: Made for the network's stride.
+        network: The network; the detector keeps a copy of its present state.
+        codec: Codec with the network's stride and ``has_heading``, as ``make_codec`` makes it.
         threshold: Detections that score below it are not reported, in [0, 1].
-        calibration: Turns the heatmap's peak into a score; ``None``: the score is the peak itself.
-        intensity_range: Pixel values that become 0 and 1, as ``images.to_unit_range`` takes them; ``None``: the type's scale.
-        refinement: How detections can be refined; ``None``: nothing is known of the scenes.
-        metadata: What is known of the weights, any JSON object; stored with them.
+        calibration: Turns the heatmap's peak into a score; ``None``: the score is the peak.
+        intensity_range: Pixel values that become 0 and 1; ``None``: the full scale of the image's type.
+        refinement: How detections can be refined; ``None``: they cannot.
+        metadata: Any JSON object; stored with the weights.
 
     Raises:
-        ValueError: If the threshold is outside [0, 1], or the codec made for another stride.
+        ValueError: If the threshold or the intensity range is invalid, or the codec does not fit the network.
     """
 
     def __init__(
@@ -55,63 +56,119 @@ class Detector(BaseDetector):
         refinement: RefinementConfig | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        if codec.stride != network.config.stride:
-            raise ValueError(f"codec stride must be the network's, {network.config.stride}, got {codec.stride}")
-        if codec.has_heading != network.config.has_heading:
-            raise ValueError(
-                f"codec heading must be the network's, {network.config.has_heading}, got {codec.has_heading}"
-            )
+        for name in ("stride", "has_heading"):
+            wanted, got = getattr(network.config, name), getattr(codec, name)
+            if wanted != got:
+                raise ValueError(f"codec {name} must be the network's, {wanted}, got {got}; use make_codec(network)")
         super().__init__(
             threshold=threshold, intensity_range=intensity_range, has_heading=codec.has_heading, metadata=metadata
         )
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)  # as trained: what is saved
-        self._fused = fuse(network).to(memory_format=torch.channels_last)  # what is run
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)  # as trained: this one is saved
+        self._inference = InferenceNetwork(network)  # this one runs
         self.codec = codec
         self.calibration = calibration or Calibration()
         self.refinement = refinement
-
-    def read(self, prediction: Prediction) -> tuple[Tensor, Tensor]:
-        """From maps to the most likely box of each image ``(B, 5)`` and its score ``(B,)``, however low."""
-        boxes, peaks = self.codec.decode(prediction)
-        return boxes, self.calibration(peaks)
+        self._refiner: tuple[ScenePrior, Refiner] | None = None  # the last one used, with its scene
 
     def detect(self, image: ArrayLike, *, refine: bool = False) -> Detection | None:
-        """As ``BaseDetector.detect``.
+        """Finds the object in one image, or ``None``.
 
         Args:
             image: ``(H, W)``, each side at least 64 px; uint8, uint16, or floats in [0, 1].
-            refine: Whether to take a second look by the laws of the scenes, see ``refined``.
+            refine: Whether to refine the box, see ``with_refinement``.
 
         Raises:
-            ValueError: If the image is not such an array, or the laws of the scenes are not known.
+            ValueError: If the image is not such an array, or the detector has no refinement.
         """
         return self.detect_batch([image], refine=refine)[0]
 
     def detect_batch(
         self, images: Sequence[ArrayLike], *, batch_size: int = 32, refine: bool = False
     ) -> list[Detection | None]:
-        """As ``detect``, for many images, of one or of several sizes; in the same order.
+        """Finds the object in each of many images, of one size or several; the results keep their order.
 
         Raises:
-            ValueError: As ``detect`` (the message names the image's index), or if batch_size < 1.
+            ValueError: As in ``detect`` (the message names the image's index), or if batch_size < 1.
         """
         if refine:
             return self.with_refinement().detect_batch(images, batch_size=batch_size)
         return super().detect_batch(images, batch_size=batch_size)
 
-    def with_noise_level(self, level: float) -> Detector:
-        """The same weights for images whose background stays below another level: they are told, not trained anew.
+    @torch.inference_mode()
+    def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
+        """The centre heatmap: probabilities ``(H, W)``, aligned with the image.
 
-        Threshold and calibration stay, though they were chosen for the usual level; ``calibrate`` can change that.
+        It is interpolated between cells and not calibrated, unlike a detection's score.
+        """
+        array = self._prepare(image)
+        return self.codec.heatmap(self._inference(array[None]), array.shape)[0].cpu().numpy()
+
+    def decode_maps(self, prediction: Prediction) -> tuple[Tensor, Tensor]:
+        """Decodes maps: the most likely box of each image ``(B, 5)`` and its score ``(B,)``, however low."""
+        boxes, peaks = self.codec.decode(prediction)
+        return boxes, self.calibration(peaks)
+
+    def candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As ``BaseDetector.candidates``: the highest peaks of the heatmap, at least three cells apart."""
+        parts = parallel_map(lambda chunk: self._find_peaks(chunk, count), self._inference.split(images))
+        boxes, scores = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+        return boxes, scores
+
+    def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        boxes, scores = self.candidates(images, 1)
+        return boxes[:, 0], scores[:, 0]
+
+    @torch.inference_mode()
+    def _find_peaks(self, images: NDArray[np.float32], count: int) -> tuple[Tensor, Tensor]:
+        prediction = self._inference(images)
+        peaks = [self.decode_maps(prediction)]
+        while len(peaks) < count:
+            prediction = self.codec.without_peak(prediction)
+            peaks.append(self.decode_maps(prediction))
+        boxes, scores = (torch.stack(part, dim=1) for part in zip(*peaks, strict=True))
+        return boxes, scores  # (B, K, 5), (B, K)
+
+    def with_refinement(self) -> RefinedDetector:
+        """Returns a detector with the same weights that refines each box, as ``refinement`` says.
 
         Raises:
-            ValueError: If the weights know no noise level, or this one is not in (0, 1].
+            ValueError: If ``refinement`` is ``None``.
+            ImportError: If numba is missing.
+        """
+        if self.refinement is None:
+            raise ValueError(
+                "this detector has no refinement, which needs a description of the scenes; "
+                "set detector.refinement = RefinementConfig(scene=ScenePrior(...))"
+            )
+        return RefinedDetector(self, self.refinement, refiner=self._get_refiner(self.refinement.scene))
+
+    def _get_refiner(self, scene: ScenePrior) -> Refiner:
+        """Returns a refiner for the scene; the last one is kept, since it draws 1.25 million random numbers."""
+        from centerdet.refine.search import Refiner  # here, since it needs numba
+
+        if self._refiner is None or self._refiner[0] != scene:
+            self._refiner = scene, Refiner(scene)
+        return self._refiner[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_refiner": None}  # keeps copies and pickles small
+
+    def with_noise_level(self, level: float) -> Detector:
+        """Returns a detector with the same weights for images with another noise level; nothing is trained.
+
+        Threshold and calibration stay, though they were chosen for the old level; ``calibrate`` can change that.
+
+        Args:
+            level: Upper bound of the background's pixels, in (0, 1]. At 1 the new detector has no refinement.
+
+        Raises:
+            ValueError: If the level is out of range, or the network has none.
         """
         if self.network.config.noise_level is None:
-            raise ValueError("these weights know no noise level, and need none: they see the pixels as they are")
+            raise ValueError("these weights have no noise level: their network sees plain pixels; use them as they are")
         network = copy.copy(self.network)
         network.config = replace(network.config, noise_level=level)
-        refinement = self.refinement if level < 1 else None  # where any pixel may be background, nothing refines
+        refinement = self.refinement if level < 1 else None  # at 1, any pixel may be background
         if refinement is not None:
             refinement = replace(refinement, scene=replace(refinement.scene, noise_level=level))
         return Detector(
@@ -121,64 +178,8 @@ class Detector(BaseDetector):
             calibration=self.calibration,
             intensity_range=self.intensity_range,
             refinement=refinement,
-            metadata={"told_noise_level": level, "before": self.metadata},
-        ).to(self._device)
-
-    def with_refinement(self) -> RefinedDetector:
-        """The same detector with a second look by the laws of the scenes, those that ``refinement`` names.
-
-        Raises:
-            ValueError: If there are none.
-            ImportError: If numba is missing.
-        """
-        if self.refinement is None:
-            raise ValueError(
-                "these weights do not say what is known of their scenes, which refining needs; "
-                "set detector.refinement = RefinementConfig(scene=ScenePrior(...))"
-            )
-        return RefinedDetector(self, self.refinement)
-
-    @torch.inference_mode()
-    def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
-        """The centre heatmap: probabilities ``(H, W)``, aligned with the image.
-
-        It is interpolated between cells, for looking at, and not calibrated: a detection's score tells more.
-        """
-        array = self._prepare(image)
-        return self.codec.heatmap(self._predict(array[None]), array.shape)[0].cpu().numpy()
-
-    def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        boxes, scores = self.candidates(images, 1)
-        return boxes[:, 0], scores[:, 0]
-
-    def candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """As ``BaseDetector.candidates``: the heatmap's highest peaks, some cells apart."""
-        most = (
-            CPU_VALUES // (images[0].size * self.network.config.channels[0])
-            if self._device.type == "cpu"
-            else len(images)
-        )
-        chunks = np.array_split(images, math.ceil(len(images) / max(1, most)))
-        parts = parallel_map(lambda chunk: self._peaks(chunk, count), chunks)
-        boxes, scores = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
-        return boxes, scores
-
-    @torch.inference_mode()
-    def _peaks(self, images: NDArray[np.float32], count: int) -> tuple[Tensor, Tensor]:
-        prediction = self._predict(images)
-        peaks = [self.read(prediction)]
-        while len(peaks) < count:
-            prediction = self.codec.without_peak(prediction)
-            peaks.append(self.read(prediction))
-        boxes, scores = (torch.stack(part, dim=1) for part in zip(*peaks, strict=True))
-        return boxes, scores  # (B, K, 5), (B, K)
-
-    def _predict(self, images: NDArray[np.float32]) -> Prediction:
-        return self._fused(torch.from_numpy(images)[:, None].to(self._device))
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self._fused.parameters()).device
+            metadata={"changed_noise_level": level, "original_metadata": self.metadata},
+        ).to(self._inference.device)
 
     def to(self, device: torch.device | str) -> Detector:
         """Moves the detector to a torch device, and returns it.
@@ -188,23 +189,14 @@ class Detector(BaseDetector):
         """
         try:
             self.network.to(device)
-            self._fused.to(device)
+            self._inference.to(device)
         except (RuntimeError, AssertionError) as error:
             raise ValueError(f"cannot use device {str(device)!r}: {str(error).splitlines()[0]}") from None
         return self
 
     def save(self, path: str | Path) -> None:
-        """Writes the weights file atomically: either the whole new file is there afterwards, or the old one."""
-        header = {
-            "network": asdict(self.network.config),
-            "codec": asdict(self.codec.config),
-            "threshold": self.threshold,
-            "calibration": asdict(self.calibration),
-            "intensity_range": self.intensity_range,
-            "refinement": self.refinement and asdict(self.refinement),
-            "metadata": self.metadata,
-        }
-        write_weights(path, self.network.state_dict(), header)
+        """Writes the weights file atomically: afterwards it is the complete new file or the old one."""
+        write_detector(path, self)
 
     @classmethod
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> Detector:
@@ -214,52 +206,14 @@ class Detector(BaseDetector):
             ValueError: If it is missing, damaged, or not a weights file of this version, or there is no such device.
         """
         try:
-            tensors, header = read_weights(path)
-            network = cls._build_network(tensors, header)
-            codec = make_codec(network, CodecConfig(**_tuples(header["codec"])))
-            if not isinstance(codec.config.decode_window, int) or not isinstance(header["metadata"], dict):
-                raise ValueError("the codec's window must be a whole number, the report an object")
-            calibration = Calibration(**header["calibration"])
-            detector = cls(
-                network,
-                codec,
-                threshold=header["threshold"],
-                calibration=calibration,
-                intensity_range=tuple(header["intensity_range"]) if header.get("intensity_range") else None,
-                refinement=_refinement(header.get("refinement")),
-                metadata=header["metadata"],
-            )
+            network, codec, settings = read_detector(path)
+            detector = cls(network, make_codec(network, codec), **settings)
         except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"cannot load weights {path}: {reason}") from None
         return detector.to(device)
 
-    @staticmethod
-    def _build_network(tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> CenterNet:
-        network = CenterNet(NetworkConfig(**_tuples(header["network"])))
-        for name, parameter in network.state_dict().items():
-            if name in tensors and tensors[name].dtype != parameter.dtype:
-                raise ValueError(f"{name} is {tensors[name].dtype}, wanted {parameter.dtype}")
-            if name in tensors and not torch.isfinite(tensors[name]).all():
-                raise ValueError(f"{name} holds NaN or infinity")
-        network.load_state_dict(tensors)
-        return network
-
 
 def make_codec(network: CenterNet, config: CodecConfig | None = None) -> Codec:
-    """The codec of a network's stride and heading."""
+    """Makes the codec that fits a network's stride and ``has_heading``."""
     return Codec(stride=network.config.stride, has_heading=network.config.has_heading, config=config)
-
-
-def _refinement(header: dict[str, Any] | None) -> RefinementConfig | None:
-    if header is None:
-        return None
-    scene, calibration = ScenePrior(**_tuples(header["scene"])), Calibration(**header["calibration"])
-    return RefinementConfig(scene=scene, threshold=header["threshold"], calibration=calibration)
-
-
-def _tuples(values: Any) -> Any:
-    """JSON has lists where configs have tuples."""
-    if isinstance(values, dict):
-        return {name: _tuples(value) for name, value in values.items()}
-    return tuple(map(_tuples, values)) if isinstance(values, list) else values

@@ -1,4 +1,4 @@
-"""Loading detectors: from files, and the weights that are shipped, by name."""
+"""Loading of detectors, from files or from the pretrained weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from centerdet.detector.detector import Detector
 if TYPE_CHECKING:
     import torch
 
-PRETRAINED = {"accurate": "accurate.safetensors", "fast": "fast.safetensors"}  # by name, the accurate ones first
+PRETRAINED = {"accurate": "accurate.safetensors", "fast": "fast.safetensors"}  # file by name; the first is the default
 
 
 def load(
@@ -19,23 +19,23 @@ def load(
     threshold: float | None = None,
     device: torch.device | str = "cpu",
 ) -> Detector:
-    """Loads a detector from a weights file; without a path, the accurate one shipped with centerdet.
+    """Loads a detector.
 
     Args:
-        path: A file written by ``Detector.save`` or ``train.py``; or a string that names shipped weights, ``shipped``
-            (as ``None``) or ``fast``. A file of such a name is "./fast".
-        threshold: Confidence threshold in [0, 1]; ``None``: the one stored with the weights.
+        path: A file written by ``Detector.save`` or ``train.py``, or the name of pretrained weights as a string:
+            ``accurate`` (the default) or ``fast``. A file with such a name is "./fast".
+        threshold: Score threshold in [0, 1]; ``None``: the one stored with the weights.
         device: A torch device.
 
     Raises:
-        ValueError: If the file is missing, damaged or of another kind, or the threshold out of range.
+        ValueError: If the file is missing, damaged or of another kind, or the threshold is out of range.
     """
     path = "accurate" if path is None else path
     file = pretrained_path(path) if isinstance(path, str) and path in PRETRAINED else path
     if not Path(file).exists():
         raise ValueError(
-            f"cannot load weights {path}: there is no such file; give a file that Detector.save wrote, or name shipped "
-            f"ones: {', '.join(PRETRAINED)}"
+            f"cannot load weights {path}: there is no such file; give a file that Detector.save wrote, or the name of "
+            f"pretrained weights: {', '.join(PRETRAINED)}"
         )
     detector = Detector.load(file, device=device)
     if threshold is not None:
@@ -44,7 +44,7 @@ def load(
 
 
 def pretrained_path(name: str) -> Path:
-    """The file of ``PRETRAINED`` weights: the package carries them when installed; in a checkout they lie beside it."""
+    """The file of ``PRETRAINED`` weights: inside an installed package, beside the package in a checkout."""
     package = Path(__file__).parent.parent
     installed = package / "weights" / PRETRAINED[name]
     return installed if installed.exists() else package.parent / "weights" / PRETRAINED[name]

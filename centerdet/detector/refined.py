@@ -1,4 +1,4 @@
-"""A detector whose boxes are refined by the laws of the scenes, and whose score says whether they explain the image."""
+"""Detector that refines the boxes of another one with the generative model of the scenes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from centerdet.refine.prior import ScenePrior
 if TYPE_CHECKING:
     from centerdet.refine.search import Fit, Refiner
 
-_LEAST = 0.005  # score of a further guess that is worth a look
+NUM_GUESSES = 3  # boxes that the other detector proposes for each image
+MIN_GUESS_SCORE = 0.005  # further guesses below it are left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class RefinementConfig:
     """How detections are refined.
 
     Attributes:
-        scene: What is known of the scenes.
+        scene: Generative model of the scenes.
         threshold: Refined detections that score below it are not reported, in [0, 1].
         calibration: Turns their confidence into a score.
     """
@@ -37,34 +38,41 @@ class RefinementConfig:
 
 
 class RefinedDetector(BaseDetector):
-    """Another detector's likeliest boxes, refined; the same calls. ``Detector.refined`` makes one.
+    """Refines the most likely boxes of another detector; ``Detector.with_refinement`` makes one.
 
     Args:
-        finder: Finds the boxes.
+        detector: Finds the boxes.
         refinement: How they are refined.
-        refiner: Refines them; ``None``: one for that refinement's scenes.
+        refiner: Refines them; ``None``: a new one for the refinement's scenes.
+
+    Raises:
+        ImportError: If numba is missing.
     """
 
-    def __init__(self, finder: BaseDetector, refinement: RefinementConfig, *, refiner: Refiner | None = None) -> None:
+    def __init__(self, detector: BaseDetector, refinement: RefinementConfig, *, refiner: Refiner | None = None) -> None:
         from centerdet.refine.search import Refiner  # here, since it needs numba
 
         super().__init__(
             threshold=refinement.threshold,
-            intensity_range=finder.intensity_range,
-            has_heading=finder.has_heading,
-            metadata=finder.metadata,
+            intensity_range=detector.intensity_range,
+            has_heading=detector.has_heading,
+            metadata=detector.metadata,
         )
         self.calibration: Calibration = refinement.calibration
-        self._finder, self._refiner = finder, refiner or Refiner(refinement.scene)
+        self._detector, self._refiner = detector, refiner or Refiner(refinement.scene)
 
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
-        """As that of the detector that finds the boxes."""
-        return self._finder.heatmap(image)
+        """The heatmap of the detector that finds the boxes."""
+        return self._detector.heatmap(image)
 
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        boxes, scores = self._finder.candidates(images, 3)
+        boxes, scores = self._detector.candidates(images, NUM_GUESSES)
         guesses = [
-            [RotatedBox(*box) for box, score in zip(few, chances, strict=True) if score >= min(_LEAST, chances[0])]
+            [
+                RotatedBox(*box)
+                for box, score in zip(few, chances, strict=True)
+                if score >= min(MIN_GUESS_SCORE, chances[0])
+            ]
             for few, chances in zip(boxes.tolist(), scores.tolist(), strict=True)
         ]
         fits = self._refiner.refine_batch(list(images), guesses, threads=torch.get_num_threads())
@@ -72,14 +80,14 @@ class RefinedDetector(BaseDetector):
         for index, fit in enumerate(fits):
             if fit is not None and fit.gain > 0:
                 boxes[index] = fit.box.to_array()
-        found = [confidence(fit, score) for fit, score in zip(fits, scores[:, 0].tolist(), strict=True)]
-        return boxes, self.calibration(torch.tensor(found)).numpy()
+        confidences = [confidence(fit, score) for fit, score in zip(fits, scores[:, 0].tolist(), strict=True)]
+        return boxes, self.calibration(torch.tensor(confidences)).numpy()
 
 
 def confidence(fit: Fit | None, score: float) -> float:
-    """A number in [0, 1] that grows with the chance that a fit is right, given the detector's score before it.
+    """A number in [0, 1] that grows with the probability that a fit is correct, given the detector's own score.
 
-    The weights are those of a logistic regression on 10,000 scenes; a calibration turns the number into a chance.
+    The weights come from a logistic regression on 10,000 scenes; a calibration turns the number into a probability.
     """
     if fit is None:
         return 0.0
