@@ -1,1 +1,1 @@
-"""The command ``centerdet``: one file a command."""
+"""The command ``centerdet``, one module per subcommand."""

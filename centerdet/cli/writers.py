@@ -1,4 +1,4 @@
-"""Where a detector's answers to image files go: CSV, JSON lines, YOLO-OBB, pictures."""
+"""Writers of the results of ``centerdet predict``: CSV, JSON lines, YOLO-OBB, and images with the box drawn in."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Literal
 
-from numpy.typing import NDArray
-
-from centerdet.box import Detection
-from centerdet.data.image_io import show
-from centerdet.data.labels import COLUMNS, text_line
+from centerdet.data.csv_labels import COLUMNS
+from centerdet.data.image_io import normalise
+from centerdet.data.predict import FileResult
+from centerdet.data.yolo_obb import format_line
 from centerdet.detector.base import BaseDetector
 from centerdet.drawing import draw_detection
 from centerdet.files import check_folder, write_atomically
 
 OutputFormat = Literal["csv", "jsonl", "yolo"]
-Write = Callable[[Path, NDArray, Detection | None], None]  # file, image as read, what was found
+Write = Callable[[FileResult], None]
+
+PICTURE_SIDE = 400  # px: images are enlarged by the largest whole factor that keeps their longer side within this
 
 
-def answer_names(paths: Sequence[Path], suffix: str, folder: Path) -> dict[Path, Path]:
-    """The file in a folder for the answer to each image: its path below what all have in common, with another suffix.
+def result_paths(paths: Sequence[Path], suffix: str, folder: Path) -> dict[Path, Path]:
+    """Returns the file in a folder for the result of each image: the image's path below the common root, with a suffix.
 
     Raises:
-        ValueError: If two images would be answered in one file, or an answer would overwrite an image.
+        ValueError: If two images would have the same file, or a file would overwrite an image.
     """
     places = {path: path.resolve() for path in paths}
     root = os.path.commonpath([place.parent for place in places.values()])
@@ -39,48 +40,63 @@ def answer_names(paths: Sequence[Path], suffix: str, folder: Path) -> dict[Path,
         name = folder / f"{place.relative_to(root).with_suffix('')}{suffix}"
         other = names.setdefault(name, path)
         if places[other] != place:
-            raise ValueError(f"{other} and {path} would both be answered in {name}; rename one of them")
+            raise ValueError(f"the results of {other} and {path} would both be {name}; rename one of the images")
     if taken := {name.resolve() for name in names} & set(places.values()):
-        raise ValueError(f"the answer would overwrite {sorted(taken)[0]}; name another folder")
+        raise ValueError(f"the results would overwrite {sorted(taken)[0]}; name another folder")
     return {path: name for name, path in names.items()}
 
 
 @contextmanager
 def open_writer(path: Path | None, format: OutputFormat, paths: Sequence[Path]) -> Iterator[Write]:
-    """A function that writes the answer to one image file; each is on disk at once, so a stopped run leaves whole ones.
+    """Gives a function that writes the result of one image. Each result is flushed: a stopped run leaves whole ones.
 
-    * ``csv``: ``image,x,y,yaw,width,height,score``; blanks where nothing was found.
-    * ``jsonl``: one object a line, with ``image``, ``score``, ``box`` and ``has_heading`` (whether yaw tells nose from
-      tail), ``null`` where nothing was found.
-    * ``yolo``: one text file for each image, as ``answer_names`` names it, empty where nothing was found.
+    * ``csv``: ``image,x,y,yaw,width,height,score``; blanks if nothing was found.
+    * ``jsonl``: one object per line, with ``image``, ``score``, ``box`` and ``has_heading`` (whether yaw tells nose
+      from tail); the last three are ``null`` if nothing was found.
+    * ``yolo``: one text file per image, named by ``result_paths``; empty if nothing was found.
 
     Args:
         path: The file to write, for ``yolo`` the folder; ``None``: standard output.
-        format: One of the above.
+        format: Format of the output.
         paths: The images.
 
     Raises:
-        ValueError: If the path cannot be written to, or as ``answer_names``.
+        ValueError: If the path cannot be written, or as ``result_paths``.
     """
     if format == "yolo":
         if path is None:
-            raise ValueError("format yolo writes one file for each image: name a folder with --out")
-        yield partial(_write_text, answer_names(paths, ".txt", path))
+            raise ValueError("format yolo writes one file per image: name a folder with --out")
+        yield partial(_write_text, result_paths(paths, ".txt", path))
     elif path is None:
         yield _line_writer(sys.stdout, format)
     else:
         check_folder(path)
         if path.resolve() in {image.resolve() for image in paths}:
-            raise ValueError(f"the answers would overwrite {path}; name another file")
+            raise ValueError(f"the results would overwrite the image {path}; name another file")
         with open(path, "w", encoding="utf-8", newline="") as file:
             yield _line_writer(file, format)
 
 
-def _write_text(names: Mapping[Path, Path], path: Path, image: NDArray, predicted: Detection | None) -> None:
-    height, width = image.shape
-    line = "" if predicted is None else text_line(predicted.box, format="yolo", size=(width, height)) + "\n"
-    names[path].parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(names[path], line.encode())
+def save_picture(path: Path, detector: BaseDetector, result: FileResult) -> None:
+    """Saves an image, scaled as the detector does, with its box, as a PNG file."""
+    import cv2
+
+    picture = draw_detection(
+        normalise(result.image, detector.intensity_range),
+        predicted=result.detection,
+        scale=max(1, PICTURE_SIDE // max(result.image.shape)),
+        caption="" if result.detection else "nothing found",
+        has_heading=detector.has_heading,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+
+
+def _write_text(names: Mapping[Path, Path], result: FileResult) -> None:
+    height, width = result.image.shape
+    line = "" if result.detection is None else format_line(result.detection.box, size=(width, height)) + "\n"
+    names[result.path].parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(names[result.path], line.encode())
 
 
 def _line_writer(file: IO[str], format: OutputFormat) -> Write:
@@ -88,35 +104,28 @@ def _line_writer(file: IO[str], format: OutputFormat) -> Write:
     if format == "csv":
         rows.writerow([*COLUMNS, "score"])
 
-    def write(path: Path, image: NDArray, predicted: Detection | None) -> None:
-        name = path.as_posix()
+    def write(result: FileResult) -> None:
         if format == "csv":
-            values = [] if predicted is None else [*predicted.box.to_array().tolist(), predicted.score]
-            rows.writerow([name, *([f"{value:.6g}" for value in values] or [""] * 6)])
+            rows.writerow(_csv_row(result))
         else:
-            box = predicted and asdict(predicted.box)
-            facts = {
-                "image": name,
-                "score": predicted and predicted.score,
-                "box": box,
-                "heading": predicted and predicted.has_heading,
-            }
-            file.write(json.dumps(facts) + "\n")
+            file.write(_json_line(result))
         file.flush()
 
     return write
 
 
-def draw_answer(path: Path, detector: BaseDetector, image: NDArray, predicted: Detection | None) -> None:
-    """Saves a picture of an image, as the detector sees it, with its box, as a PNG file."""
-    import cv2
+def _csv_row(result: FileResult) -> list[str]:
+    detection = result.detection
+    values = [] if detection is None else [*detection.box.to_array().tolist(), detection.score]
+    return [result.path.as_posix(), *([f"{value:.6g}" for value in values] or [""] * 6)]
 
-    picture = draw_detection(
-        show(image, detector.intensity_range),
-        predicted=predicted,
-        scale=max(1, 400 // max(image.shape)),
-        caption="" if predicted else "nothing found",
-        has_heading=detector.has_heading,
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+
+def _json_line(result: FileResult) -> str:
+    detection = result.detection
+    values = {
+        "image": result.path.as_posix(),
+        "score": detection and detection.score,
+        "box": detection and asdict(detection.box),
+        "has_heading": detection and detection.has_heading,
+    }
+    return json.dumps(values) + "\n"

@@ -1,0 +1,67 @@
+"""The command ``centerdet evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from centerdet.cli.common import add_command, add_data_argument, add_detector_options, load_detector, write_json
+from centerdet.files import check_folder, write_atomically
+
+if TYPE_CHECKING:
+    from centerdet.data.dataset import Dataset
+    from centerdet.detector.base import BaseDetector
+
+
+def add_evaluate(commands: argparse._SubParsersAction) -> None:
+    """Adds the parser of ``centerdet evaluate``."""
+    parser = add_command(
+        commands,
+        "evaluate",
+        "score a detector on a data set",
+        "AP@0.7 is the fraction of images with rotated IoU > 0.7, of the images that have a true or a predicted box.",
+    )
+    add_data_argument(parser)
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="default: %(default)s")
+    add_detector_options(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores to a JSON file")
+    parser.add_argument("--html-report", type=Path, metavar="FILE", help="write an HTML page with curves and pictures")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from centerdet.data.dataset import load_dataset
+    from centerdet.evaluation.html_report import render_html_report
+    from centerdet.evaluation.metrics import predict_all
+    from centerdet.evaluation.report import summarise
+
+    for path in (options.json, options.html_report):
+        if path:
+            check_folder(path)
+    dataset, detector = load_dataset(options.data, options.split), load_detector(options)
+    _use_intensity_range(dataset, detector, options.data)
+    results = predict_all(detector, dataset, progress=True, ignore_threshold=True)
+    results = results._replace(has_heading=results.has_heading and dataset.has_heading)
+    report = summarise(results.above(detector.threshold))
+    if options.json:
+        write_json(options.json, report.to_dict())
+    if options.html_report:
+        title, names = f"{options.data}, {options.split}", [item.path.name for item in dataset.items]
+        page = render_html_report(detector, results, dataset, title=title, names=names)
+        write_atomically(options.html_report, page.encode())
+    print(report)
+
+
+def _use_intensity_range(dataset: Dataset, detector: BaseDetector, path: Path) -> None:
+    """Makes the data set check its pixels by the detector's intensity range.
+
+    Raises:
+        ValueError: If the data set has another range than the detector.
+    """
+    if dataset.intensity_range not in (None, detector.intensity_range):
+        raise ValueError(
+            f"{path} has intensity_range {list(dataset.intensity_range)}, but the weights were trained with "
+            f"{detector.intensity_range and list(detector.intensity_range)}; give both the same range"
+        )
+    dataset.intensity_range = detector.intensity_range

@@ -1,0 +1,40 @@
+"""The command ``centerdet export``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import centerdet
+from centerdet.cli.common import WEIGHTS_HELP, add_command
+
+IMAGE_SIZE = (200, 200)  # height and width of the task's images, px
+
+
+def add_export(commands: argparse._SubParsersAction) -> None:
+    """Adds the parser of ``centerdet export``."""
+    parser = add_command(
+        commands,
+        "export",
+        "write a detector as one ONNX file",
+        "The model includes the decoding of boxes. Export needs further packages: pip install '.[export]'",
+    )
+    parser.add_argument("model", type=Path, help="file to write; an existing file is replaced")
+    parser.add_argument("--weights", help=WEIGHTS_HELP)
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        default=IMAGE_SIZE,
+        help=f"height and width of the images in px; default: {IMAGE_SIZE[0]} {IMAGE_SIZE[1]}",
+    )
+    parser.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from centerdet.export import export_onnx
+
+    height, width = options.image_size
+    export_onnx(centerdet.load(options.weights), options.model, image_size=(height, width))
+    print(f"{options.model}: for images of {height} x {width} px, in batches of any size")

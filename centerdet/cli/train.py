@@ -1,0 +1,51 @@
+"""The command ``centerdet train``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import centerdet
+from centerdet.cli.common import (
+    add_command,
+    add_data_argument,
+    add_device_option,
+    add_threads_option,
+    select_device,
+    set_threads,
+)
+
+
+def add_train(commands: argparse._SubParsersAction) -> None:
+    """Adds the parser of ``centerdet train``."""
+    parser = add_command(
+        commands,
+        "train",
+        "train a detector on a data set",
+        "Trains on the split 'train'. The split 'validation' chooses the best weights, calibrates their scores and\n"
+        "sets their threshold. The result is best.safetensors in the run's folder.",
+    )
+    add_data_argument(parser)
+    parser.add_argument("--config", type=Path, help="training settings (default: those of configs/images.yaml)")
+    parser.add_argument("--init", metavar="WEIGHTS", help="weights to start from: accurate, fast, or a weights file")
+    parser.add_argument("--out", type=Path, default=Path("runs/images"), help="folder of the run; default: %(default)s")
+    parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
+    add_device_option(parser)
+    add_threads_option(parser)
+    parser.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from centerdet.training.config import ImagesConfig, read_images_config
+    from centerdet.training.own_images import train_dataset
+
+    set_threads(options.threads)
+    report = train_dataset(
+        options.data,
+        read_images_config(options.config) if options.config else ImagesConfig(),
+        directory=options.out,
+        init_from=None if options.init is None else centerdet.load(options.init),
+        device=select_device(options.device),
+        resume=options.resume,
+    )
+    print(f"{options.out / 'best.safetensors'}, on the validation images that chose it:\n{report}")
