@@ -1,1 +1,1 @@
-"""The network and its maps: codec, layers, loss."""
+"""The network, its maps (codec), its layers and its loss."""

@@ -1,9 +1,11 @@
-"""The network: a small U-Net with additive skips (an hourglass), from an image to a ``Prediction``.
+"""The network, a small U-Net with additive skips (an hourglass): image in, ``Prediction`` out.
 
-image ``(B, 1, H, W)`` -> evidence channels -> a strided convolution -> residual blocks, halved twice and brought back
-up -> 1x1 heads at 1/stride of the image. Every size works: padding happens inside. All layers are those
-of ``symmetry``: the maps of a flipped or quarter-turned image are the flipped or turned maps, exactly where no side
-needs padding on one side alone (multiples of 2 x stride), nearly elsewhere.
+image ``(B, 1, H, W)`` -> log-likelihood ratios -> strided convolution -> residual blocks (encoder, each level at half
+the resolution of the one before) -> residual blocks (decoder, back to the finest level) -> 1x1 head, at 1/stride of the
+image. The network pads images inside, so that it accepts every size.
+
+All layers are equivariant: the maps of a flipped or quarter-turned image are the flipped or turned maps. This is exact
+where both sides need equal padding (multiples of twice the stride are such sides) and approximate elsewhere.
 
 Newell et al., "Stacked Hourglass Networks", arXiv 1603.06937; He et al., "Deep Residual Learning", arXiv 1512.03385.
 """
@@ -20,70 +22,81 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from centerdet.model.equivariant import ORDER, EquivariantHead, GroupBatchNorm, GroupConv, LiftingConv
+from centerdet.model.dihedral import ORDER
+from centerdet.model.equivariant import GroupBatchNorm, GroupConv, LiftingConv
+from centerdet.model.head import EquivariantHead, VectorKind
 from centerdet.model.types import Prediction
+
+# The log of uniform noise has a standard deviation of 1 and no lower bound. Scaled, it varies about as much as the
+# other input channel (0 or 1). The bound affects 2.5 % of the background's pixels.
+MIN_LOG_RATIO = -3.0  # nat
+LOG_RATIO_SCALE = 0.5  # input units per nat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
-    """Settings of the network; they are stored with the weights.
+    """Settings of the network, stored with the weights.
 
     Attributes:
-        stride: Pixels per output cell, a power of two.
-        channels: Channels at each level, multiples of 8, finest first; every further level halves the resolution.
-        num_blocks: Residual blocks at each level on the way down. On the way up each level has one.
-        noise_level: What the background never exceeds. With it the network sees each pixel's evidence (see
-            ``CenterNet.evidence``); ``None``: unknown, it sees the pixels alone.
-        heatmap_prior: What the heatmap of an untrained network is everywhere.
-        has_heading: Whether the yaw tells nose from tail; if not, the yaw maps are sin and cos of twice the yaw.
+        stride: Pixels per output cell: 1, 2, 4 or 8.
+        channels: Channels at each level, multiples of 8, finest level first.
+        num_blocks: Residual blocks at each level of the encoder. The decoder has one at each level.
+        noise_level: Upper bound of the background's pixels, in (0, 1]. With it the network's input is
+            ``CenterNet.log_likelihood_ratio``; with ``None`` (unknown) it is the image itself.
+        heatmap_prior: Value of an untrained network's heatmap, in (0, 1).
+        has_heading: Whether the yaw distinguishes front from back. If not, the yaw maps are sin and cos of twice the
+            yaw.
+
+    Raises:
+        ValueError: If a setting is out of range.
     """
 
     stride: int = 4
     channels: tuple[int, ...] = (48, 64, 96)
     num_blocks: tuple[int, ...] = (1, 2, 2)
     noise_level: float | None = 0.8
-    heatmap_prior: float = 0.01
+    heatmap_prior: float = 0.01  # Lin et al., "Focal Loss", arXiv 1708.02002, section 4.1
     has_heading: bool = True
 
     def __post_init__(self) -> None:
         if self.stride not in (1, 2, 4, 8):
             raise ValueError(f"stride must be 1, 2, 4 or 8, got {self.stride}")
-        if (
-            not self.channels
-            or len(self.channels) != len(self.num_blocks)
-            or min(self.channels) < 1
-            or min(self.num_blocks) < 0
-        ):
-            raise ValueError(f"widths and blocks need a number per level, of at least 1 and 0 each, got {self}")
-        if any(width % ORDER for width in self.channels):
-            raise ValueError(f"widths must be multiples of {ORDER}, one channel per flip and turn, got {self.channels}")
+        if not self.channels or len(self.channels) != len(self.num_blocks):
+            raise ValueError(
+                f"channels and num_blocks need one number per level each, got {self.channels} and {self.num_blocks}"
+            )
+        if any(channels < 1 or channels % ORDER for channels in self.channels):
+            raise ValueError(f"channels must be multiples of {ORDER} (flips and turns) above 0, got {self.channels}")
+        if min(self.num_blocks) < 0:
+            raise ValueError(f"num_blocks must be at least 0 at each level, got {self.num_blocks}")
         if not 0 < self.heatmap_prior < 1:
-            raise ValueError(f"prior must lie in (0, 1), got {self.heatmap_prior}")
+            raise ValueError(f"heatmap_prior must lie in (0, 1), got {self.heatmap_prior}")
         if self.noise_level is not None and not 0 < self.noise_level <= 1:
             raise ValueError(f"noise_level must lie in (0, 1] or be null, got {self.noise_level}")
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around an identity: ``(B, C, h, w)`` -> the same."""
+    """Two 3x3 convolutions and a skip connection: ``(B, channels, h, w)`` to the same shape."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = _activated(GroupConv(width, width, 3), width)
-        self.second = nn.Sequential(GroupConv(width, width, 3), GroupBatchNorm(width))
-        nn.init.zeros_(self.second[1].weight)  # each block starts as the identity
+        norm = GroupBatchNorm(channels)
+        nn.init.zeros_(norm.weight)  # each block starts as the identity
+        self.first = _conv_norm_relu(GroupConv(channels, channels, 3), channels)
+        self.second = nn.Sequential(GroupConv(channels, channels, 3), norm)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Adds to the features what two convolutions make of them."""
+        """Adds the output of the convolutions to the features."""
         return torch.relu(features + self.second(self.first(features)))
 
 
 class CenterNet(nn.Module):
-    """Image -> centre logits, sizes, sin/cos yaw and offsets. Zhou et al., arXiv 1904.07850.
+    """Maps images to centre logits, sizes, sin/cos of yaw, and offsets: Zhou et al., arXiv 1904.07850.
 
-    An object that looks the same after half a turn shows no heading, and a network of this kind will not make one up.
+    An object that looks the same after half a turn shows no heading. An equivariant network cannot give it one.
 
     Args:
-        config: Widths, depth and input encoding.
+        config: Settings of the network.
     """
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
@@ -91,53 +104,63 @@ class CenterNet(nn.Module):
         self.config = config = config or NetworkConfig()
         channels = config.channels
         in_channels = 1 if config.noise_level is None else 2
-        self.stem = _activated(LiftingConv(in_channels, channels[0], stride=config.stride), channels[0])
-        self.down = nn.ModuleList(_activated(GroupConv(a, b, 2), b) for a, b in pairwise(channels))
+        self.stem = _conv_norm_relu(LiftingConv(in_channels, channels[0], stride=config.stride), channels[0])
+        self.down = nn.ModuleList(_conv_norm_relu(GroupConv(a, b, 2), b) for a, b in pairwise(channels))
         self.encoder = nn.ModuleList(
-            _blocks(width, count) for width, count in zip(channels, config.num_blocks, strict=True)
+            nn.Sequential(*(ResidualBlock(level) for _ in range(count)))
+            for level, count in zip(channels, config.num_blocks, strict=True)
         )
         self.up = nn.ModuleList(GroupConv(b, a, 1, bias=True) for a, b in pairwise(channels))
-        self.decoder = nn.ModuleList(ResidualBlock(width) for width in channels[:-1])
-        yaw = "vector" if config.has_heading else "axis"
-        self.heads = EquivariantHead(
-            channels[0], scalars=3, vectors=(yaw, "vector")
-        )  # centre, width, height; yaw, offset
+        self.decoder = nn.ModuleList(ResidualBlock(level) for level in channels[:-1])
+        yaw: VectorKind = "vector" if config.has_heading else "axis"
+        # Scalars: centre, width, height. Vectors: yaw, offset.
+        self.heads = EquivariantHead(channels[0], scalars=3, vectors=(yaw, "vector"))
         nn.init.constant_(self.heads.bias[0], math.log(config.heatmap_prior / (1 - config.heatmap_prior)))
 
     def forward(self, images: Tensor) -> Prediction:
-        """Maps ``(B, 1, H, W)`` images in [0, 1] to maps of ``ceil(H / stride)`` by ``ceil(W / stride)`` cells."""
+        """Maps ``(B, 1, H, W)`` images in [0, 1] to maps of ``ceil(H / stride)`` rows, ``ceil(W / stride)`` columns."""
         top, bottom, rows = self._padding(images.shape[-2])
         left, right, columns = self._padding(images.shape[-1])
-        # Padding comes after the evidence: 0 there means "nothing is known", as in a convolution's own padding.
-        evidence = pad(self.evidence(images), (left, right, top, bottom))
-        features = self.stem(evidence)  # (B, C, H / stride, W / stride)
+        # Pad the ratios, not the image: a ratio of 0 is neutral, as is the padding inside a convolution.
+        ratios = pad(self.log_likelihood_ratio(images), (left, right, top, bottom))
+        features = self.stem(ratios)  # (B, channels[0], h, w), with h and w of whole cells at every level
         skips = []
         for blocks, down in zip(self.encoder, self.down, strict=False):
             skips.append(blocks(features))
-            features = down(skips[-1])
+            features = down(skips[-1])  # half as many rows and columns
         features = self.encoder[-1](features)
         for skip, up, block in zip(reversed(skips), reversed(self.up), reversed(self.decoder), strict=True):
             features = block(skip + interpolate(up(features), scale_factor=2.0, mode="nearest"))
-        maps = self.heads(features)[:, :, rows, columns]
-        center, size, yaw, offset = maps.split((1, 2, 2, 2), dim=1)  # the nose points to (sin yaw, cos yaw)
+        maps = self.heads(features)[:, :, rows, columns]  # (B, 7, ceil(H / stride), ceil(W / stride))
+        center, size, yaw, offset = maps.split((1, 2, 2, 2), dim=1)  # the vector (sin yaw, cos yaw) is the heading
         return Prediction(center=center, size=size, yaw=yaw, offset=offset)
 
-    def evidence(self, images: Tensor) -> Tensor:
-        """What each pixel says for "object" against "background noise": ``(B, 1, H, W)`` -> ``(B, 1 or 2, H, W)``.
+    def log_likelihood_ratio(self, images: Tensor) -> Tensor:
+        """Encodes each pixel by how much more likely it is for an object than for the background.
 
-        The background is uniform in [0, n) with n = ``noise_level``; an object's pixel is uniform in [0, 1) before the
-        maximum with the background. So a pixel above n is never background (first channel: 0 or 1), and below n the
-        log-likelihood ratio is ``log(2 v / n)`` up to a constant (second channel, cut at -3 and halved).
+        The background is uniform in [0, n), with n = ``noise_level``. A pixel of an object is the larger of a uniform
+        value in [0, 1) and the background. So a pixel v above n is never background. Below n, the log-likelihood ratio
+        is ``log(2 v / n)`` up to a constant.
+
+        Args:
+            images: ``(B, 1, H, W)`` in [0, 1].
+
+        Returns:
+            ``(B, 2, H, W)``: 1 above n and 0 below; and the ratio below n, bounded and scaled, 0 above. Without a noise
+            level, the images themselves.
         """
         level = self.config.noise_level
         if level is None:
             return images
         above = images > level
-        ratio = (2 * images / level).clamp(min=math.exp(-3)).log().mul(0.5)
+        ratio = (2 * images / level).clamp(min=math.exp(MIN_LOG_RATIO)).log().mul(LOG_RATIO_SCALE)
         return torch.cat([above.to(images.dtype), torch.where(above, 0.0, ratio)], dim=1)
 
     def _padding(self, side: int) -> tuple[int, int, slice]:
-        """Pixels before and after an image's side, as even as whole cells allow, and the cells that are the image."""
+        """Returns the pixels to add before and after an image's side, and the cells that cover the image itself.
+
+        All levels then have whole cells. The padding is as even on both sides as whole cells allow.
+        """
         stride = self.config.stride
         cells = math.ceil(side / stride)
         missing = -cells % 2 ** len(self.down)
@@ -146,20 +169,20 @@ class CenterNet(nn.Module):
 
 
 def fuse(network: CenterNet) -> CenterNet:
-    """A copy for inference, made of ordinary convolutions with each batch norm folded in: the same maps, sooner."""
+    """Returns a faster copy for inference: ordinary convolutions, with each batch norm folded into the one before."""
     fused = copy.deepcopy(network).eval()
     for name, layer in list(fused.named_modules()):
-        parent = fused.get_submodule(name.rpartition(".")[0])
-        if isinstance(layer, nn.Sequential) and isinstance(next(iter(layer), None), GroupConv | LiftingConv):
-            layer[0], layer[1] = fuse_conv_bn_eval(layer[0].to_conv().eval(), layer[1].to_conv()), nn.Identity()
+        parent_name, _, child_name = name.rpartition(".")
+        parent = fused.get_submodule(parent_name)
+        if isinstance(layer, nn.Sequential) and len(layer) > 1:
+            convolution, norm = layer[0], layer[1]
+            if isinstance(convolution, GroupConv | LiftingConv) and isinstance(norm, GroupBatchNorm):
+                layer[0] = fuse_conv_bn_eval(convolution.to_conv().eval(), norm.to_batch_norm())
+                layer[1] = nn.Identity()
         elif isinstance(layer, GroupConv | EquivariantHead) and not isinstance(parent, nn.Sequential):
-            parent.register_module(name.rpartition(".")[2], layer.to_conv())
+            parent.register_module(child_name, layer.to_conv())
     return fused.requires_grad_(False)
 
 
-def _activated(convolution: GroupConv | LiftingConv, width: int) -> nn.Sequential:
-    return nn.Sequential(convolution, GroupBatchNorm(width), nn.ReLU())
-
-
-def _blocks(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+def _conv_norm_relu(convolution: GroupConv | LiftingConv, channels: int) -> nn.Sequential:
+    return nn.Sequential(convolution, GroupBatchNorm(channels), nn.ReLU())

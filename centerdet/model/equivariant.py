@@ -1,10 +1,10 @@
-"""Layers that know that a flipped or quarter-turned image shows flipped or quarter-turned objects.
+"""Equivariant layers: a flipped or quarter-turned input gives the flipped or quarter-turned output.
 
-The eight flips and quarter turns of a square are the dihedral group D4. A feature map holds *fields* of eight channels,
-one per element of the group (channel = field * 8 + element): the same filter, turned and mirrored in all eight ways. So
-each weight learns from all eight views of every image, and the network's answer moves with its image.
+A feature map holds *fields* of eight channels, one per element of the group of flips and quarter turns (``dihedral``):
+channel = field * 8 + element. The eight channels of a field apply the same filter in its eight orientations. So each
+weight learns from all eight views of every image.
 
-image --``LiftingConv``--> fields --``GroupConv``, ``GroupBatchNorm``--> fields --``EquivariantHead``--> scalars and vectors
+image --``LiftingConv``--> fields --``GroupConv``, ``GroupBatchNorm``--> fields --``EquivariantHead`` (``head``)--> maps
 
 Cohen & Welling, "Group Equivariant Convolutional Networks", arXiv 1602.07576 (their p4m).
 """
@@ -12,234 +12,162 @@ Cohen & Welling, "Group Equivariant Convolutional Networks", arXiv 1602.07576 (t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, conv2d
+from torch.nn.functional import batch_norm, conv2d, one_hot
 
 from centerdet import distributed
+from centerdet.model.dihedral import ORDER, kernel_index, matrices, transform  # noqa: F401 (for its old importers)
 
-ORDER = 8
-
-
-def transform(array: Tensor, element: int) -> Tensor:
-    """Moves an array ``(..., k, k)`` by an element of the group: 0..3 quarter turns, 4..7 mirrored before turning.
-
-    Turns are counter-clockwise on the screen, as ``torch.rot90`` with the rows pointing down.
-    """
-    if not 0 <= element < ORDER:
-        raise ValueError(f"element must lie in 0..{ORDER - 1}, got {element}")
-    return torch.rot90(array.flip(-1) if element >= 4 else array, element % 4, (-2, -1))
-
-
-def matrices() -> Tensor:
-    """What each element does to a vector (x to the right, y down): ``(8, 2, 2)``."""
-    right, down = torch.zeros(3, 3), torch.zeros(3, 3)
-    right[1, 2] = down[2, 1] = 1
-    axis = torch.tensor([-1.0, 0.0, 1.0])
-    columns = [
-        torch.stack([transform(unit, element).sum(0) @ axis, transform(unit, element).sum(1) @ axis])
-        for element in range(ORDER)
-        for unit in (right, down)
-    ]
-    return torch.stack(columns).view(ORDER, 2, 2).transpose(1, 2)
-
-
-def axis_matrices() -> Tensor:
-    """What each element does to (sin 2a, cos 2a), a the angle of a direction (sin a, cos a): ``(8, 2, 2)``.
-
-    With (x, y) = (sin a, cos a): sin 2a = 2 x y and cos 2a = y^2 - x^2. Swapping x and y turns the sign of the second,
-    mirroring one of them that of the first.
-    """
-    table = matrices()
-    signs = torch.stack([table.sum(2).prod(1), table[:, 0, 0].abs() - table[:, 0, 1].abs()], dim=1)
-    return torch.diag_embed(signs)
-
-
-def kernel_index(kernel_size: int) -> Tensor:
-    """Where the kernels of a group convolution come from: ``(8 out, 8 in, k, k)`` indices into ``(8 * k * k)`` weights.
-
-    The kernel from element h to element g is the one from ``g^-1 h`` to the identity, moved by g.
-    """
-    table = matrices()
-    weights = torch.arange(ORDER * kernel_size * kernel_size).view(ORDER, kernel_size, kernel_size)
-    rows = []
-    for element in range(ORDER):
-        relative = table[element].T @ table  # (8, 2, 2): g^-1 h for every h
-        source = [int((table == matrix).all(-1).all(-1).nonzero()) for matrix in relative]
-        rows.append(torch.stack([transform(weights[index], element) for index in source]))
-    return torch.stack(rows)
+MOMENTUM = 0.1  # weight of a new batch in the running statistics; the default of torch's batch norm
+EPSILON = 1e-5  # added to the variance before the division; the default of torch's batch norm
 
 
 class LiftingConv(nn.Module):
-    """Image channels to fields: a ``3 stride x 3 stride`` kernel, moved by ``stride`` pixels, in all eight views.
+    """Convolution from image channels to fields, with a kernel of ``3 stride x 3 stride`` pixels.
 
     Args:
         in_channels: Channels of the image.
-        out_channels: Channels, a multiple of 8.
+        out_channels: Channels of the output, a multiple of 8.
         stride: Pixels per output cell.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
         super().__init__()
-        self.stride = stride
-        kernel_size = 3 * stride
-        scale = math.sqrt(2 / (in_channels * kernel_size**2))  # He et al., arXiv 1502.01852, here and below
-        self.weight = nn.Parameter(torch.randn(out_channels // ORDER, in_channels, kernel_size, kernel_size) * scale)
+        self.stride, self.kernel_size = stride, 3 * stride
+        shape = (out_channels // ORDER, in_channels, self.kernel_size, self.kernel_size)
+        self.weight = nn.Parameter(torch.randn(shape) * _he_std(in_channels, self.kernel_size))
 
     def kernel(self) -> Tensor:
-        """``(out_channels, in_channels, 3 stride, 3 stride)``."""
+        """Returns the kernel in all orientations, ``(out_channels, in_channels, 3 stride, 3 stride)``."""
         return torch.stack([transform(self.weight, element) for element in range(ORDER)], dim=1).flatten(0, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """``(B, in_channels, H, W)``, multiples of the stride -> ``(B, out_channels, H / stride, W / stride)``."""
+        """Maps ``(B, in_channels, H, W)``, H and W multiples of the stride, to ``(B, out_channels, h, w)``."""
         return conv2d(image, _channels_last(self.kernel()), stride=self.stride, padding=self.stride)
 
     def to_conv(self) -> nn.Conv2d:
-        """The same as an ordinary convolution, for inference."""
-        return _plain(self.kernel(), None, stride=self.stride, padding=self.stride)
+        """Returns an ordinary convolution that computes the same, for inference."""
+        return to_plain_conv(self.kernel(), None, stride=self.stride, padding=self.stride)
 
 
 class GroupConv(nn.Module):
-    """Fields to fields.
+    """Convolution from fields to fields.
 
     Args:
-        in_channels: Channels, a multiple of 8.
-        out_channels: Channels, a multiple of 8.
-        kernel_size: Of the kernel. An odd one keeps the resolution; 2 halves it, without overlap.
+        in_channels: Channels of the input, a multiple of 8.
+        out_channels: Channels of the output, a multiple of 8.
+        kernel_size: Side of the kernel in cells. An odd kernel keeps the resolution; 2 halves it, without overlap.
         bias: Whether to add one number per field.
     """
 
+    places: Tensor
+
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, bias: bool = False) -> None:
         super().__init__()
+        self.in_fields, self.out_fields, self.kernel_size = in_channels // ORDER, out_channels // ORDER, kernel_size
         self.stride, self.padding = (1, kernel_size // 2) if kernel_size % 2 else (2, 0)
-        self.shape = (out_channels // ORDER, in_channels // ORDER, kernel_size)
-        scale = math.sqrt(2 / (in_channels * kernel_size**2))
-        self.weight = nn.Parameter(
-            torch.randn(out_channels // ORDER, in_channels * kernel_size**2) * scale
-        )  # a matrix, for Muon
-        self.bias = nn.Parameter(torch.zeros(out_channels // ORDER)) if bias else None
-        # Which weight goes where, as a matrix of 0 and 1: a product is exact, and its gradient the same in every run.
-        places = torch.nn.functional.one_hot(kernel_index(kernel_size).flatten(), ORDER * kernel_size**2).T.float()
+        shape = (self.out_fields, in_channels * kernel_size**2)  # a matrix, as the optimiser Muon needs
+        self.weight = nn.Parameter(torch.randn(shape) * _he_std(in_channels, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(self.out_fields)) if bias else None
+        # Where each weight goes, as a matrix of 0 and 1. A matrix product is exact here, and unlike that of indexing,
+        # its gradient is the same in every run.
+        places = one_hot(kernel_index(kernel_size).flatten(), ORDER * kernel_size**2).T.float()
         self.register_buffer("places", places, persistent=False)
 
     def kernel(self) -> Tensor:
-        """``(out_channels, in_channels, kernel_size, kernel_size)``."""
-        out_channels, in_channels, kernel_size = self.shape
-        views = self.weight.view(out_channels * in_channels, -1) @ self.places  # every weight, eight times
-        views = views.view(out_channels, in_channels, ORDER, ORDER, kernel_size, kernel_size).transpose(
-            1, 2
-        )  # (out, 8, in, 8, k, k)
-        return views.reshape(out_channels * ORDER, in_channels * ORDER, kernel_size, kernel_size)
+        """Returns the kernel in all orientations, ``(out_channels, in_channels, kernel_size, kernel_size)``."""
+        k = self.kernel_size
+        views = self.weight.view(self.out_fields * self.in_fields, -1) @ self.places  # (out * in, 8 * 8 * k * k)
+        views = views.view(self.out_fields, self.in_fields, ORDER, ORDER, k, k)  # (out, in, 8 out, 8 in, k, k)
+        return views.transpose(1, 2).reshape(self.out_fields * ORDER, self.in_fields * ORDER, k, k)
 
     def forward(self, features: Tensor) -> Tensor:
-        """``(B, in_channels, h, w)`` -> ``(B, out_channels, h, w)``, or half the cells a side."""
+        """Maps ``(B, in_channels, h, w)`` to ``(B, out_channels, h, w)``, or to half as many rows and columns."""
         kernel = _channels_last(self.kernel())
-        return conv2d(features, kernel, _per_channel(self.bias), stride=self.stride, padding=self.padding)
+        return conv2d(features, kernel, self._channel_bias(), stride=self.stride, padding=self.padding)
 
     def to_conv(self) -> nn.Conv2d:
-        """The same as an ordinary convolution, for inference."""
-        return _plain(self.kernel(), _per_channel(self.bias), stride=self.stride, padding=self.padding)
+        """Returns an ordinary convolution that computes the same, for inference."""
+        return to_plain_conv(self.kernel(), self._channel_bias(), stride=self.stride, padding=self.padding)
+
+    def _channel_bias(self) -> Tensor | None:
+        return None if self.bias is None else per_channel(self.bias)
 
 
 class GroupBatchNorm(nn.Module):
-    """Batch norm with one scale and one shift per field. ``(B, width, h, w)`` -> the same.
+    """Batch norm with one scale and one shift per field: ``(B, channels, h, w)`` to the same shape.
 
-    A batch is never quite as symmetric as the law it comes from: while training, each of a field's eight channels has
-    its own statistics; afterwards they share their mean. The statistics are those of the whole batch, where several
-    processes share one.
+    A batch is never exactly symmetric. So in training, each of a field's eight channels has its own statistics; in
+    evaluation the eight share their mean. Processes that share a batch normalise by the statistics of the whole batch.
     """
 
-    def __init__(self, width: int) -> None:
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(width // ORDER)), nn.Parameter(torch.zeros(width // ORDER))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
+        self.weight = nn.Parameter(torch.ones(channels // ORDER))
+        self.bias = nn.Parameter(torch.zeros(channels // ORDER))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalises by the batch, or by the running statistics where the module is not being trained."""
-        scale, shift = _per_channel(self.weight), _per_channel(self.bias)
+        """Normalises by the batch's statistics in training, by the running ones in evaluation."""
+        scale, shift = per_channel(self.weight), per_channel(self.bias)
         if self.training and distributed.world_size() > 1:
-            return self._normalise_together(features, scale, shift)
-        if self.training:
-            return batch_norm(features, self.running_mean, self.running_var, scale, shift, training=True)
-        return batch_norm(features, _orbit_mean(self.running_mean), _orbit_mean(self.running_var), scale, shift)
+            return self._normalise_shared_batch(features, scale, shift)
+        mean, variance = self.running_mean, self.running_var
+        if not self.training:
+            mean, variance = _field_mean(mean), _field_mean(variance)
+        return batch_norm(features, mean, variance, scale, shift, self.training, MOMENTUM, EPSILON)
 
-    def _normalise_together(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """As ``batch_norm``: the processes' shares are equal, so that the batch's moments are the means of theirs."""
+    def _normalise_shared_batch(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Does what ``batch_norm`` does, for a batch of which each process has an equal share.
+
+        As the shares are equal, the moments of the batch are the means of their moments.
+        """
         values = features.float()
         moments = distributed.all_reduce_mean(torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))]))
-        mean, variance = moments[0], (moments[1] - moments[0].square()).clamp(min=0)
+        mean, variance = moments[0], (moments[1] - moments[0].square()).clamp(min=0)  # each (channels,)
         with torch.no_grad():
-            size = features[:, 0].numel() * distributed.world_size()
-            self.running_mean.lerp_(mean, 0.1)
-            self.running_var.lerp_(variance * (size / (size - 1)), 0.1)
-        factor = scale * (variance + 1e-5).rsqrt()
+            count = features[:, 0].numel() * distributed.world_size()
+            self.running_mean.lerp_(mean, MOMENTUM)
+            self.running_var.lerp_(variance * (count / (count - 1)), MOMENTUM)  # unbiased, as torch's
+        factor = scale * (variance + EPSILON).rsqrt()
         return (values * factor[:, None, None] + (shift - mean * factor)[:, None, None]).to(features.dtype)
 
-    def to_conv(self) -> nn.BatchNorm2d:
-        """The same as an ordinary batch norm, for inference."""
-        norm = nn.BatchNorm2d(len(self.running_mean))
-        mean, variance = _orbit_mean(self.running_mean), _orbit_mean(self.running_var)
+    def to_batch_norm(self) -> nn.BatchNorm2d:
+        """Returns an ordinary batch norm that computes the same in evaluation, for inference."""
+        norm = nn.BatchNorm2d(len(self.running_mean), eps=EPSILON)
+        mean, variance = _field_mean(self.running_mean), _field_mean(self.running_var)
         values = {"running_mean": mean, "running_var": variance, "num_batches_tracked": norm.num_batches_tracked}
-        norm.load_state_dict({"weight": _per_channel(self.weight), "bias": _per_channel(self.bias), **values})
+        norm.load_state_dict({"weight": per_channel(self.weight), "bias": per_channel(self.bias), **values})
         return norm.to(mean.device).eval()
 
 
-class EquivariantHead(nn.Module):
-    """Fields to scalars, which no turn changes, and to vectors, which turn with the image: a 1x1 convolution.
-
-    Args:
-        in_channels: Channels, a multiple of 8.
-        scalars: How many scalar maps.
-        vectors: What each pair of further maps is: ``vector``, x and y; or ``axis``, sin and cos of twice the angle
-            from the y axis, for what is the same after half a turn.
-    """
-
-    def __init__(self, in_channels: int, *, scalars: int, vectors: Sequence[Literal["vector", "axis"]]) -> None:
-        super().__init__()
-        self.scalars = nn.Parameter(
-            torch.randn(scalars, in_channels // ORDER) * (0.01 / ORDER)
-        )  # each adds up 8 channels
-        self.vectors = nn.Parameter(torch.randn(len(vectors), in_channels // ORDER, 2) * 0.01)
-        self.bias = nn.Parameter(torch.zeros(scalars))
-        actions = {"vector": matrices(), "axis": axis_matrices()}
-        self.register_buffer("matrices", torch.stack([actions[kind] for kind in vectors]), persistent=False)
-
-    def kernel(self) -> Tensor:
-        """``(scalars + 2 * vectors, in_channels, 1, 1)``."""
-        scalars = _per_channel(self.scalars.T).T
-        vectors = torch.einsum("vgij,vfj->vifg", self.matrices, self.vectors).flatten(2).flatten(0, 1)
-        return torch.cat([scalars, vectors])[:, :, None, None]
-
-    def forward(self, features: Tensor) -> Tensor:
-        """``(B, in_channels, h, w)`` -> ``(B, scalars + 2 * vectors, h, w)``: the scalars, then x and y of each vector."""
-        return conv2d(features, self.kernel(), self._full_bias())
-
-    def to_conv(self) -> nn.Conv2d:
-        """The same as an ordinary convolution, for inference."""
-        return _plain(self.kernel(), self._full_bias())
-
-    def _full_bias(self) -> Tensor:
-        return torch.cat([self.bias, self.bias.new_zeros(2 * len(self.vectors))])  # a fixed vector turns with nothing
+def _he_std(in_channels: int, kernel_size: int) -> float:
+    """Returns the standard deviation of initial weights before a ReLU: He et al., arXiv 1502.01852, eq. 10."""
+    return math.sqrt(2 / (in_channels * kernel_size**2))
 
 
-def _per_channel(values: Tensor | None) -> Tensor | None:
-    """One value per field to one per channel."""
-    return None if values is None else values.repeat_interleave(ORDER, dim=0)
+def per_channel(values: Tensor) -> Tensor:
+    """Repeats one value per field ``(fields, ...)`` to one per channel ``(8 * fields, ...)``."""
+    return values.repeat_interleave(ORDER, dim=0)
 
 
-def _orbit_mean(values: Tensor) -> Tensor:
-    return values.view(-1, ORDER).mean(1).repeat_interleave(ORDER)
+def _field_mean(values: Tensor) -> Tensor:
+    """Replaces each of ``(channels,)`` values by the mean of its field."""
+    return per_channel(values.view(-1, ORDER).mean(1))
 
 
 def _channels_last(kernel: Tensor) -> Tensor:
     return kernel.contiguous(memory_format=torch.channels_last)
 
 
-def _plain(kernel: Tensor, bias: Tensor | None, *, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+def to_plain_conv(kernel: Tensor, bias: Tensor | None, *, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+    """Makes an ordinary convolution of a kernel ``(out, in, k, k)`` and a bias ``(out,)``."""
     out_channels, in_channels, kernel_size, _ = kernel.shape
     layer = nn.Conv2d(in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=bias is not None)
     layer.load_state_dict({"weight": kernel} if bias is None else {"weight": kernel, "bias": bias})

@@ -1,7 +1,7 @@
-"""The losses: focal for the heatmap, L1 for everything a box is read from.
+"""The loss: a focal loss of the heatmap, and L1 losses of size, yaw and offset.
 
-Where several processes share a batch, the mean of their losses is the loss of the whole batch: sums over a share are
-divided by what the shares have on average.
+Several processes may share a batch. Then the mean of their losses is the loss of the whole batch: each process divides
+the sum over its share by the mean normaliser of all shares.
 
 Focal loss for heatmaps: Law & Deng, "CornerNet", arXiv 1808.01244, eq. 1.
 """
@@ -18,9 +18,11 @@ from torch.nn.functional import logsigmoid
 from centerdet import distributed
 from centerdet.model.types import Prediction, Target
 
+MIN_WEIGHT = 1e-6  # smallest sum of weights that an L1 loss is divided by; avoids 0 / 0 without any object
+
 
 class LossTerms(NamedTuple):
-    """Scalar losses; ``total`` is the weighted sum of the others, which are stored unweighted."""
+    """Scalar losses: the unweighted terms, and ``total``, their weighted sum."""
 
     total: Tensor
     center: Tensor
@@ -31,20 +33,23 @@ class LossTerms(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossConfig:
-    """Weights of the terms and the shape of the focal loss.
+    """Weights of the terms, and exponents of the focal loss.
 
     The defaults of size, yaw and offset weigh each error by about how far it moves the corners of a typical box.
 
     Attributes:
-        alpha: Focusing exponent on the network's own error.
-        beta: Exponent that spares cells near the centre.
-        size: Weight of the size term (1 = one ``size_unit``).
-        yaw: Weight of the sin/cos term.
-        offset: Weight of the offset term (1 = one cell).
-        min_heatmap: Boxes are learned in all cells whose target heatmap is at least this.
+        alpha: Exponent that makes cells with a small error count less.
+        beta: Exponent that makes cells near the centre count less.
+        size: Weight of the size term, per ``size_unit`` of error.
+        yaw: Weight of the yaw term, per unit of sin and cos.
+        offset: Weight of the offset term, per cell of error.
+        min_heatmap: Size, yaw and offset are learned in the cells whose target heatmap is at least this, in (0, 1].
+
+    Raises:
+        ValueError: If a setting is out of range.
     """
 
-    alpha: float = 2.0
+    alpha: float = 2.0  # this and beta: Law & Deng, "CornerNet"
     beta: float = 4.0
     size: float = 1.6
     yaw: float = 2.0
@@ -53,11 +58,13 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         if min(self.alpha, self.beta, self.size, self.yaw, self.offset) < 0 or not 0 < self.min_heatmap <= 1:
-            raise ValueError(f"exponents and weights must be at least 0, reach must lie in (0, 1], got {self}")
+            raise ValueError(f"exponents and weights must be at least 0, min_heatmap must lie in (0, 1], got {self}")
 
 
 def focal_loss(logits: Tensor, heatmap: Tensor, mask: Tensor, *, alpha: float = 2.0, beta: float = 4.0) -> Tensor:
-    """Penalty-reduced focal loss of a heatmap, summed over cells and divided by ``max(1, number of objects)``.
+    """Computes the penalty-reduced focal loss of a heatmap.
+
+    The loss is the sum over all cells, divided by ``max(1, number of objects in the batch)``.
 
     With p = sigmoid(logit) and y = heatmap::
 
@@ -68,11 +75,15 @@ def focal_loss(logits: Tensor, heatmap: Tensor, mask: Tensor, *, alpha: float = 
         logits: ``(B, 1, h, w)``.
         heatmap: ``(B, 1, h, w)`` in [0, 1].
         mask: ``(B, 1, h, w)`` bool, the objects' cells.
-        alpha: Focusing exponent; 0 with beta 0 gives binary cross-entropy against ``mask``.
-        beta: Exponent of the penalty reduction.
+        alpha: Exponent that makes cells with a small error count less.
+        beta: Exponent that makes cells near the centre count less. If both are 0, the loss is the binary cross-entropy
+            against ``mask``.
+
+    Returns:
+        A scalar in float32, finite for all finite logits.
     """
     logits = logits.float()
-    log_p, log_not_p = logsigmoid(logits), logsigmoid(-logits)
+    log_p, log_not_p = logsigmoid(logits), logsigmoid(-logits)  # stay finite where log(sigmoid) would not
     positive = -((log_not_p * alpha).exp()) * log_p
     negative = -((1 - heatmap) ** beta) * (log_p * alpha).exp() * log_not_p
     objects = distributed.all_reduce_mean(mask.sum().float()).clamp(min=1 / distributed.world_size())
@@ -80,22 +91,34 @@ def focal_loss(logits: Tensor, heatmap: Tensor, mask: Tensor, *, alpha: float = 
 
 
 def weighted_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """L1 distance, summed over channels, averaged over cells by ``weight`` ``(B, 1, h, w)``; 0 if all weights are."""
-    distance = (predicted.float() - target).abs().sum(1, keepdim=True)
-    return (distance * weight).sum() / distributed.all_reduce_mean(weight.sum()).clamp(
-        min=1e-6 / distributed.world_size()
-    )
+    """Computes the L1 distance, summed over channels and averaged over cells by weight.
+
+    Args:
+        predicted: ``(B, C, h, w)``.
+        target: ``(B, C, h, w)``.
+        weight: ``(B, 1, h, w)``, at least 0.
+
+    Returns:
+        A scalar in float32; 0 if all weights are 0.
+    """
+    distance = (predicted.float() - target).abs().sum(1, keepdim=True)  # (B, 1, h, w)
+    total = distributed.all_reduce_mean(weight.sum()).clamp(min=MIN_WEIGHT / distributed.world_size())
+    return (distance * weight).sum() / total
 
 
 class CenterLoss(nn.Module):
-    """Compares a ``Prediction`` with a ``Target``."""
+    """Compares a ``Prediction`` with a ``Target``.
+
+    Args:
+        config: Weights and exponents.
+    """
 
     def __init__(self, config: LossConfig | None = None) -> None:
         super().__init__()
         self.config = config or LossConfig()
 
     def forward(self, prediction: Prediction, target: Target) -> LossTerms:
-        """Returns the terms, each a scalar in float32; all finite for a batch without any object."""
+        """Returns the terms, scalars in float32. They are finite even if no image of the batch has an object."""
         config = self.config
         center = focal_loss(prediction.center, target.heatmap, target.mask, alpha=config.alpha, beta=config.beta)
         weight = target.heatmap * (target.heatmap >= config.min_heatmap)

@@ -14,7 +14,7 @@ SIZE = (200, 200)
 
 
 def perfect(target):
-    """What a network would say that has learned its target to the letter."""
+    """The prediction of a network that has learned its target exactly."""
     heatmap = target.heatmap.clamp(1e-6, 1 - 1e-6)
     return Prediction(center=heatmap.logit(), size=target.size, yaw=target.yaw, offset=target.offset)
 
@@ -24,17 +24,17 @@ def as_tensors(*boxes):
 
 
 @pytest.mark.parametrize(("stride", "count"), [(4, 2000), (8, 2000), (2, 600), (1, 200)])
-def test_decode_returns_every_box_that_the_generator_makes(stride, count):
+def test_decode_inverts_encode_for_all_boxes_of_synthetic_scenes(stride, count):
     rng = np.random.Generator(np.random.SFC64(0))
     boxes = draw_batch(rng, count, scenes=ScenesConfig(ship_probability=1.0)).boxes.double()
     codec = Codec(stride=stride)
-    there = torch.ones(100, dtype=torch.bool)
-    found = torch.cat([codec.decode(perfect(codec.encode(part, there, SIZE)))[0] for part in boxes.split(100)])
-    assert (found - boxes)[:, [0, 1, 3, 4]].abs().max() < 0.05  # px
-    assert yaw_error(found[:, 2], boxes[:, 2]).max() < 0.01  # rad
+    has_object = torch.ones(100, dtype=torch.bool)
+    decoded = torch.cat([codec.decode(perfect(codec.encode(part, has_object, SIZE)))[0] for part in boxes.split(100)])
+    assert (decoded - boxes)[:, [0, 1, 3, 4]].abs().max() < 0.05  # px
+    assert yaw_error(decoded[:, 2], boxes[:, 2]).max() < 0.01  # rad
 
 
-def test_fractional_centres_and_uneven_images_come_back():
+def test_decode_inverts_encode_for_fractional_centres_and_odd_image_sizes():
     rng = np.random.default_rng(0)
     for height, width in [(64, 64), (65, 131), (203, 70)]:
         boxes = [
@@ -42,16 +42,16 @@ def test_fractional_centres_and_uneven_images_come_back():
             for yaw in rng.uniform(-3.1, 3.1, 50)
         ]
         codec = Codec()
-        found, scores = codec.decode(perfect(codec.encode(*as_tensors(*boxes), (height, width))))
-        np.testing.assert_allclose(found, [box.to_array() for box in boxes], atol=0.01)
+        decoded, scores = codec.decode(perfect(codec.encode(*as_tensors(*boxes), (height, width))))
+        np.testing.assert_allclose(decoded, [box.to_array() for box in boxes], atol=0.01)
         assert (scores > 0.999).all()
 
 
-def test_the_truth_scores_1():
+def test_a_decoded_target_has_a_score_of_1():
     box = RotatedBox(31.25, 77.5, 2.0, 20, 30)
     codec = Codec()
-    found, _ = codec.decode(perfect(codec.encode(*as_tensors(box), SIZE)))
-    assert score_iou(found[0], box.to_array()) == pytest.approx(1, abs=1e-4)
+    decoded, _ = codec.decode(perfect(codec.encode(*as_tensors(box), SIZE)))
+    assert score_iou(decoded[0], box.to_array()) == pytest.approx(1, abs=1e-4)
 
 
 def test_encode_puts_the_peak_in_the_centres_cell():
@@ -65,7 +65,7 @@ def test_encode_puts_the_peak_in_the_centres_cell():
     assert target.offset[0, :, 20, 12].tolist() == [-2, 1]
 
 
-def test_the_gaussian_is_the_one_of_the_docstring():
+def test_the_gaussian_has_the_documented_width():
     config = CodecConfig(sigma_ratio=0.1, min_sigma=0.1)
     target = Codec(stride=2, config=config).encode(*as_tensors(RotatedBox(50.5, 60.5, 0, 30, 40)), SIZE)
     sigma = 0.1 * math.sqrt(30 * 40)  # px
@@ -73,12 +73,12 @@ def test_the_gaussian_is_the_one_of_the_docstring():
     assert target.heatmap[0, 0, 31, 28] == pytest.approx(math.exp(-(6**2 + 2**2) / (2 * sigma**2)), rel=1e-5)
 
 
-def test_small_objects_keep_a_gaussian_of_the_smallest_width():
+def test_the_gaussian_of_small_objects_has_the_minimal_width():
     target = Codec().encode(*as_tensors(RotatedBox(41.5, 41.5, 0, 1, 1)), SIZE)
     assert target.heatmap[0, 0, 10, 11] == pytest.approx(math.exp(-1 / (2 * 0.6**2)), rel=1e-5)
 
 
-def test_maps_hold_what_their_docstring_says():
+def test_size_and_yaw_maps_have_the_documented_units():
     target = Codec(config=CodecConfig(size_unit=10)).encode(*as_tensors(RotatedBox(50, 60, 0.5, 20, 30)), SIZE)
     assert (target.size[0, 0] == 2).all()
     assert (target.size[0, 1] == 3).all()
@@ -94,20 +94,20 @@ def test_a_centre_outside_the_image_is_learned_at_the_nearest_cell_of_the_border
     assert target.heatmap[target.mask].tolist() == [1.0]
 
 
-def test_without_a_heading_boxes_half_a_turn_apart_are_one():
+def test_without_a_heading_boxes_half_a_turn_apart_are_the_same():
     boxes = [RotatedBox(60, 70, yaw, 20, 31) for yaw in (1.0, 1.0 - math.pi, -0.7, -0.7 + math.pi)]
     codec = Codec(has_heading=False)
     target = codec.encode(*as_tensors(*boxes), SIZE)
     torch.testing.assert_close(target.yaw[::2], target.yaw[1::2], atol=1e-5, rtol=0)
-    found, _ = codec.decode(perfect(target))
-    assert found[:, 2].tolist() == pytest.approx([1.0, 1.0, -0.7, -0.7], abs=1e-4)
+    decoded, _ = codec.decode(perfect(target))
+    assert decoded[:, 2].tolist() == pytest.approx([1.0, 1.0, -0.7, -0.7], abs=1e-4)
 
 
-def test_maps_are_made_and_read_where_the_tensors_are():
+def test_encode_and_decode_work_on_the_device_of_their_input():
     boxes, has_object = (tensor.to("meta") for tensor in as_tensors(RotatedBox(60, 70, 1.0, 20, 31)))
     target = Codec().encode(boxes, has_object, SIZE)
-    found = Codec().decode(Prediction(target.heatmap, target.size, target.yaw, target.offset))
-    assert {part.device.type for part in (*target, *found)} == {"meta"}
+    decoded = Codec().decode(Prediction(target.heatmap, target.size, target.yaw, target.offset))
+    assert {part.device.type for part in (*target, *decoded)} == {"meta"}
 
 
 def test_an_image_without_an_object_has_an_empty_target():
@@ -118,7 +118,7 @@ def test_an_image_without_an_object_has_an_empty_target():
     assert all(torch.isfinite(part).all() for part in target)
 
 
-def test_decode_averages_by_the_heatmaps_weight():
+def test_decode_weights_cells_by_the_heatmap():
     center = torch.full((1, 1, 8, 8), -20.0)
     center[0, 0, 4, 3], center[0, 0, 4, 4] = torch.tensor([0.75, 0.25]).logit()
     size = torch.ones(1, 2, 8, 8)
@@ -132,7 +132,7 @@ def test_decode_averages_by_the_heatmaps_weight():
     assert scores[0] == pytest.approx(0.75)
 
 
-def test_decode_ignores_far_cells_and_the_outside_of_the_map():
+def test_decode_ignores_distant_cells_and_those_outside_the_map():
     center = torch.full((1, 1, 8, 8), -20.0)
     center[0, 0, 0, 7] = 3.0
     center[0, 0, 5, 5] = 2.9
@@ -141,10 +141,10 @@ def test_decode_ignores_far_cells_and_the_outside_of_the_map():
     assert boxes[0].tolist() == pytest.approx([29.5, 1.5, math.pi / 4, 32, 32], abs=1e-4)
 
 
-@pytest.mark.parametrize("heading", [True, False])
-@pytest.mark.parametrize("window", [1, 3, 5, 7])
-def test_decode_is_its_docstring(decode_window, has_heading):
-    """Cell by cell, at any place of the peak: corners and sides of the map too."""
+@pytest.mark.parametrize("has_heading", [True, False])
+@pytest.mark.parametrize("decode_window", [1, 3, 5, 7])
+def test_decode_equals_a_loop_over_cells(decode_window, has_heading):
+    """Compares decode with the documented steps, cell by cell, for a peak at every place of the map."""
     rows, columns, stride, unit = 5, 6, 4, 32.0
     rng = torch.Generator().manual_seed(decode_window)
     for peak in range(rows * columns):
@@ -177,13 +177,13 @@ def test_the_heatmap_is_interpolated_between_the_cells_centres():
     maps = torch.zeros(1, 2, 2, 3)
     heatmap = Codec(stride=4).heatmap(Prediction(center=center, size=maps, yaw=maps, offset=maps), (7, 10))
     assert heatmap.shape == (1, 7, 10)
-    assert heatmap[0, 0, 0].item() == pytest.approx(0.2)  # nothing beyond the outer cells' centres
+    assert heatmap[0, 0, 0].item() == pytest.approx(0.2)  # constant outside the outer cells' centres
     between = [heatmap[0, row, column].item() for row, column in ((1, 4), (2, 4))]  # x = 1.5 and 5.5: cells 0 and 1
     top, bottom = (low + (high - low) * 2.5 / 4 for low, high in ((0.2, 0.4), (0.1, 0.3)))
     assert between == pytest.approx([top, top + (bottom - top) * 0.5 / 4], abs=1e-6)
 
 
-def test_decode_never_gives_a_box_without_extent():
+def test_decoded_boxes_have_a_positive_extent():
     maps = torch.zeros(1, 2, 8, 8)
     boxes, _ = Codec().decode(Prediction(center=maps[:, :1], size=maps - 1, yaw=maps, offset=maps))
     assert boxes[0, 3:].tolist() == [1, 1]
@@ -192,28 +192,28 @@ def test_decode_never_gives_a_box_without_extent():
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"window": 2},
-        {"window": -1},
+        {"decode_window": 2},
+        {"decode_window": -1},
         {"size_unit": 0},
         {"sigma_ratio": -1.0},
         {"size_unit": math.nan},
         {"min_sigma": math.inf},
     ],
 )
-def test_impossible_settings_are_refused(arguments):
+def test_settings_out_of_range_are_refused(arguments):
     with pytest.raises(ValueError, match="must be"):
         CodecConfig(**arguments)
 
 
-def test_without_its_peak_a_heatmap_shows_the_next_one():
+def test_without_its_peak_a_heatmap_has_the_next_one():
     codec = Codec()
     first, second = RotatedBox(60, 80, 1.0, 24, 36), RotatedBox(150, 120, -2.0, 30, 40)
     a, b = (perfect(codec.encode(*as_tensors(box), SIZE)) for box in (first, second))
     both = Prediction(*(torch.where(a.center >= b.center, x, y) for x, y in zip(a, b, strict=True)))
     both = both._replace(center=torch.maximum(a.center + 1, b.center))
-    found = [codec.decode(maps)[0][0].tolist() for maps in (both, codec.without_peak(both))]
-    for box, wanted in zip(found, (first, second), strict=True):
-        assert score_iou(box, wanted) > 0.95
+    decoded = [codec.decode(maps)[0][0].tolist() for maps in (both, codec.without_peak(both))]
+    for box, expected in zip(decoded, (first, second), strict=True):
+        assert score_iou(box, expected) > 0.95
 
 
 def test_each_image_of_a_batch_loses_its_own_peak():

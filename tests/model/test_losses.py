@@ -16,20 +16,20 @@ def example(count=2, cells=4):
     return logits, torch.where(mask, 1.0, heatmap), mask
 
 
-def test_focal_loss_is_its_formula():
+def test_focal_loss_follows_its_formula():
     logits, heatmap, mask = example()
     p = logits.sigmoid()
     expected = torch.where(mask, -((1 - p) ** 2) * p.log(), -((1 - heatmap) ** 4) * p**2 * (1 - p).log()).sum() / 2
     assert focal_loss(logits, heatmap, mask).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_focal_loss_without_focus_is_cross_entropy():
+def test_focal_loss_with_exponents_of_0_is_cross_entropy():
     logits, heatmap, mask = example()
     expected = binary_cross_entropy_with_logits(logits, mask.double(), reduction="sum") / 2
     assert focal_loss(logits, heatmap, mask, alpha=0, beta=0).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_focal_loss_has_the_right_gradient():
+def test_the_gradient_of_focal_loss_matches_finite_differences():
     logits, heatmap, mask = example()
     logits = logits.float().requires_grad_()
     focal_loss(logits, heatmap, mask).backward()
@@ -53,7 +53,7 @@ def test_focal_loss_stays_finite_at_extreme_logits():
         assert torch.isfinite(values.grad).all()
 
 
-def test_weighted_l1_averages_by_weight():
+def test_weighted_l1_is_the_weighted_mean():
     predicted, target = torch.zeros(1, 2, 1, 2), torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])
     assert weighted_l1(predicted, target, torch.tensor([[[[3.0, 1.0]]]])) == pytest.approx((3 * 4 + 6) / 4)
     assert weighted_l1(predicted, target, torch.zeros(1, 1, 1, 2)) == 0
@@ -64,7 +64,7 @@ def targets(*, has_object=True):
     return Codec().encode(boxes, torch.tensor([has_object, has_object]), (96, 96))
 
 
-def test_the_truth_costs_nothing_and_every_error_something():
+def test_the_loss_is_0_for_the_target_and_grows_with_each_error():
     target = targets()
     truth = Prediction(
         center=torch.where(target.mask, 20.0, -20.0), size=target.size, yaw=target.yaw, offset=target.offset
@@ -95,26 +95,26 @@ def test_boxes_are_learned_near_the_centre_alone():
 @pytest.mark.parametrize(
     "arguments",
     [
-        *({name: -1e-3} for name in ("alpha", "beta", "size", "yaw", "offset", "reach")),
-        *({"reach": min_heatmap} for min_heatmap in (0.0, 1.001)),
+        *({name: -1e-3} for name in ("alpha", "beta", "size", "yaw", "offset", "min_heatmap")),
+        *({"min_heatmap": min_heatmap} for min_heatmap in (0.0, 1.001)),
     ],
 )
-def test_impossible_weights_are_refused(arguments):
-    with pytest.raises(ValueError, match="must"):
+def test_settings_out_of_range_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be at least 0, min_heatmap must lie"):
         LossConfig(**arguments)
 
 
-def test_weights_of_0_and_a_reach_of_1_are_allowed():
+def test_weights_of_0_and_a_min_heatmap_of_1_are_allowed():
     config = LossConfig(alpha=0.0, beta=0.0, size=0.0, yaw=0.0, offset=0.0, min_heatmap=1.0)
     prediction = Prediction(*(torch.ones(2, channels, 24, 24) for channels in (1, 2, 2, 2)))
     target = targets()
     terms = CenterLoss(config)(prediction, target)
     assert terms.total == terms.center
-    centre_cells = (prediction.size - target.size).abs().sum(1, keepdim=True)[target.mask]  # those of heatmap 1
+    centre_cells = (prediction.size - target.size).abs().sum(1, keepdim=True)[target.mask]  # the cells of heatmap 1
     assert terms.size.item() == pytest.approx(centre_cells.mean().item(), rel=1e-5)
 
 
-def test_the_exponents_of_the_config_are_those_of_the_focal_loss():
+def test_the_config_sets_the_exponents_of_the_focal_loss():
     prediction = Prediction(*(torch.linspace(-3, 3, 2 * 24 * 24).view(2, 1, 24, 24) for _ in range(4)))
     target = targets()
     for alpha, beta in ((1.0, 4.0), (2.0, 1.0)):
@@ -123,7 +123,7 @@ def test_the_exponents_of_the_config_are_those_of_the_focal_loss():
         assert center == expected != focal_loss(prediction.center, target.heatmap, target.mask)
 
 
-def test_sums_are_divided_by_one_object_and_small_weights_as_they_are():
+def test_sums_are_divided_by_at_least_one_object_but_by_small_weights_as_they_are():
     logits, heatmap, mask = example(count=1)
     none = torch.zeros_like(mask)
     negative = -((1 - heatmap) ** 4) * logits.sigmoid() ** 2 * (1 - logits.sigmoid()).log()
@@ -135,7 +135,7 @@ def test_sums_are_divided_by_one_object_and_small_weights_as_they_are():
     assert weighted_l1(zero + 1, zero, torch.full((1, 1, 1, 1), 0.01)).item() == pytest.approx(2)
 
 
-def test_a_batch_without_objects_is_finite_and_teaches_no_boxes():
+def test_a_batch_without_objects_has_a_finite_loss_and_no_box_gradients():
     prediction = Prediction(*(torch.randn(2, channels, 24, 24).requires_grad_() for channels in (1, 2, 2, 2)))
     terms = CenterLoss()(prediction, targets(has_object=False))
     terms.total.backward()
