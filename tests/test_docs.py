@@ -69,7 +69,7 @@ def parse_only(monkeypatch):
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
 
 
-INLINE = r"`((?:[A-Z_]+=\S+ )?(?:python|centerdet|pip|make|torchrun) [^`\n]+)`"
+INLINE = r"`((?:[A-Z_]+=\S+ )?(?:python|pip|make|torchrun) [^`\n]+)`"
 
 
 def commands():
@@ -119,8 +119,10 @@ def check_command(command):
     if program == "torchrun":
         assert arguments[0] == "--nproc-per-node"
         program, arguments = "python", arguments[2:]
-    if program == "centerdet" or (program == "python" and arguments[:2] == ["-m", "centerdet"]):
-        parses(centerdet_main, arguments[0 if program == "centerdet" else 2 :])
+    if program == "python" and arguments[:2] == ["-m", "centerdet"]:
+        program, arguments = "centerdet", arguments[2:] or ["check", "data.yaml"]
+    if program == "centerdet":
+        parses(centerdet_main, arguments)
     elif program == "python" and arguments[0].endswith(".py"):
         assert (ROOT / arguments[0]).exists()
         module = importlib.import_module(arguments[0].removesuffix(".py").replace("/", "."))

@@ -25,7 +25,7 @@ import centerdet
 from centerdet.box import paired_iou, yaw_error
 from centerdet.cli.common import fail_cleanly, parse_evaluation_options, select_device, write_json
 from centerdet.detector.base import BaseDetector
-from centerdet.model.equivariant import matrices, transform
+from centerdet.model.dihedral import matrices, transform
 
 MIN_IOU = 0.8  # of a view that agrees
 MAX_YAW_ERROR = math.radians(15)  # of a heading that agrees
