@@ -1,4 +1,4 @@
-"""Writes ``architecture.txt`` from the network of a config itself: layers, shapes, parameters, total."""
+"""Writes ``architecture.txt``: the layers of a config's network with their output shapes and parameters, and totals."""
 
 from __future__ import annotations
 
@@ -15,64 +15,70 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 from centerdet import CenterNet
 from centerdet.cli.common import fail_cleanly
 from centerdet.files import write_atomically
-from centerdet.model.equivariant import EquivariantHead, GroupConv, LiftingConv
+from centerdet.model.equivariant import GroupConv, LiftingConv
+from centerdet.model.head import EquivariantHead
 from centerdet.training.config import read_config
 
+Row = tuple[str, str, str, str]
+HEADER: Row = ("layer", "kind", "output", "parameters")
 
-def describe(network: CenterNet, *, side: int = 200) -> str:
-    """A table of a network's layers in the order of their use, for an image of ``side`` by ``side`` pixels."""
-    rows: list[tuple[str, str, str, str]] = []
-    multiplications = 0
 
-    def record(name: str, module: nn.Module, output: torch.Tensor) -> None:
-        nonlocal multiplications
-        parameters = sum(parameter.numel() for parameter in module.parameters())
-        if isinstance(module, LiftingConv | GroupConv | EquivariantHead):
-            multiplications += module.kernel().numel() * output.shape[-2] * output.shape[-1]
-        rows.append((name, _kind(module), "x".join(str(size) for size in output.shape[1:]), f"{parameters:,}"))
-
-    layers = [(name, module) for name, module in network.named_modules() if not list(module.children())]
-    hooks = [
-        module.register_forward_hook(lambda module, _, output, name=name: record(name, module, output))
-        for name, module in layers
-    ]
-    with torch.inference_mode():
-        network.eval()(torch.zeros(1, 1, side, side))
-    for hook in hooks:
-        hook.remove()
-
-    header = ("layer", "kind", "output", "parameters")
-    channels = [max(len(row[column]) for row in [header, *rows]) for column in range(4)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, channels, strict=True)).rstrip()
-        for row in [header, tuple("-" * width for width in channels), *rows]
+def describe(network: CenterNet, *, image_size: int = 200) -> str:
+    """Returns a table of a network's layers in the order of their use, for a square image of ``image_size`` px."""
+    rows, multiplications = _trace(network, image_size)
+    widths = [max(len(row[column]) for row in [HEADER, *rows]) for column in range(len(HEADER))]
+    rule = tuple("-" * width for width in widths)
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [HEADER, rule, *rows]
     ]
     total = sum(parameter.numel() for parameter in network.parameters())
-    config = network.config
-    channels = 1 if config.noise_level is None else 2
-    return "\n".join(
-        [
-            f"CenterNet, one {side}x{side} image (channels x rows x columns)",
-            f"input 1x{side}x{side} -> evidence {channels}x{side}x{side}",
-            "",
-            *lines,
-            "",
-            "A channel out of eight is one view of a field: every kernel is used in all 8 flips and quarter turns.",
-            "heads: centre logit, width, height, sin yaw, cos yaw, offset x, offset y",
-            f"{total:,} parameters, {multiplications / 1e6:,.0f} million multiplications an image",
-            "",
-        ]
-    )
+    shape = f"{image_size}x{image_size}"
+    encoding = "the image itself" if network.config.noise_level is None else f"log-likelihood ratio 2x{shape}"
+    lines = [
+        f"CenterNet, one {shape} image (channels x rows x columns)",
+        f"input 1x{shape} -> {encoding}",
+        "",
+        *table,
+        "",
+        "Eight channels form a field: they apply the same kernel in its 8 flips and quarter turns.",
+        "heads: centre logit, width, height, sin yaw, cos yaw, offset x, offset y",
+        f"{total:,} parameters, {multiplications / 1e6:,.0f} million multiplications an image",
+        "",
+    ]
+    return "\n".join(lines)
 
 
-def _kind(module: nn.Module) -> str:
-    name = type(module).__name__
-    if isinstance(module, LiftingConv):
-        return f"{name} {3 * module.stride}x{3 * module.stride} stride {module.stride}"
-    if isinstance(module, GroupConv):
-        side = module.shape[-1]
-        return f"{name} {side}x{side}" + (f" stride {module.stride}" if module.stride > 1 else "")
-    return name
+def _trace(network: CenterNet, image_size: int) -> tuple[list[Row], int]:
+    """Runs the network once; returns a row for each layer, and the number of multiplications."""
+    rows: list[Row] = []
+    multiplications = 0
+
+    def record(name: str, layer: nn.Module, output: torch.Tensor) -> None:
+        nonlocal multiplications
+        parameters = sum(parameter.numel() for parameter in layer.parameters())
+        if isinstance(layer, LiftingConv | GroupConv | EquivariantHead):
+            multiplications += layer.kernel().numel() * output.shape[-2] * output.shape[-1]
+        rows.append((name, _kind(layer), "x".join(str(size) for size in output.shape[1:]), f"{parameters:,}"))
+
+    hooks = [
+        layer.register_forward_hook(lambda layer, _, output, name=name: record(name, layer, output))
+        for name, layer in network.named_modules()
+        if not list(layer.children())
+    ]
+    with torch.inference_mode():
+        network.eval()(torch.zeros(1, 1, image_size, image_size))
+    for hook in hooks:
+        hook.remove()
+    return rows, multiplications
+
+
+def _kind(layer: nn.Module) -> str:
+    name = type(layer).__name__
+    if not isinstance(layer, LiftingConv | GroupConv):
+        return name
+    stride = f" stride {layer.stride}" if layer.stride > 1 else ""
+    return f"{name} {layer.kernel_size}x{layer.kernel_size}{stride}"
 
 
 @fail_cleanly
