@@ -1,4 +1,4 @@
-"""From a detector to the bytes of an ONNX model: decoding is part of the graph."""
+"""ONNX graph of a detector, decoding included."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from centerdet.detector.detector import Detector
 from centerdet.model.centernet import fuse
 
-OPSET = 18
+OPSET = 18  # ONNX operator set that torch's exporter implements
 
 
 class DetectorGraph(nn.Module):
-    """All that happens between an image in [0, 1] and a threshold.
+    """Network, decoding and calibration of a detector as one module; scaling and threshold stay outside.
 
     Args:
-        detector: Its network is fused; what it then reads in the maps is part of the graph.
-        image_size: (H, W) of the images in pixels.
+        detector: The detector; its batch norms are folded in.
+        image_size: (H, W) of the images, px.
     """
 
     def __init__(self, detector: Detector, image_size: tuple[int, int]) -> None:
@@ -38,16 +38,16 @@ class DetectorGraph(nn.Module):
 
 
 def trace(graph: DetectorGraph, metadata: dict[str, str]) -> bytes:
-    """Writes a graph down as an ONNX model with a dynamic batch, weights inside.
+    """Exports a graph to ONNX, with a dynamic batch size and the weights inside.
 
     Args:
-        graph: What to trace, on the CPU.
+        graph: The graph, on the CPU.
         metadata: Texts by name, stored in the model.
 
     Returns:
-        The content of an ``.onnx`` file: input ``images``, outputs ``boxes``, ``scores`` and ``heatmap``.
+        Content of an ``.onnx`` file with input ``images`` and outputs ``boxes``, ``scores`` and ``heatmap``.
     """
-    example = torch.zeros(2, 1, *graph.image_size)  # a batch of 1 would be taken for a constant
+    example = torch.zeros(2, 1, *graph.image_size)  # the exporter would take a batch size of 1 for a constant
     with _quiet():
         program = torch.onnx.export(
             graph,
@@ -60,15 +60,16 @@ def trace(graph: DetectorGraph, metadata: dict[str, str]) -> bytes:
             external_data=False,
             verbose=False,
         )
+    assert program is not None  # it is, with dynamo
     for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # stack traces: most of a small file, and the folders of whoever exported it
+        node.metadata_props.clear()  # stack traces: large, and they reveal local folders
     program.model.metadata_props.update(metadata)
     return program.model_proto.SerializeToString()
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps to itself what the exporter says of its own insides, and of packages that this network does not need."""
+    """Silences the exporter's messages about its own internals and about packages that this network does not need."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
