@@ -122,7 +122,7 @@ def check_parity(detector: BaseDetector, exported: BaseDetector, images: list[ND
         if not error <= tolerance:
             raise ValueError(
                 f"the exported model's {name} differ from the detector's by {error:g}, more than {tolerance:g}; "
-                "nothing was written; install the versions of onnx, onnxruntime and onnxscript in requirements.txt"
+                "nothing was written; install the tested packages: pip install -r requirements-test.txt"
             )
 
 
