@@ -1,3 +1,5 @@
+"""Boxes: the convention, corners, IoU and yaw errors."""
+
 import math
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centerdet.box import RotatedBox, box_corners, box_to_image, paired_iou, yaw_error
+from centerdet.box import RotatedBox, box_corners, box_from_corners, box_to_image, paired_iou, yaw_error
 
 boxes = st.builds(
     RotatedBox,
@@ -23,7 +25,7 @@ def test_heading_is_down_at_yaw_0_and_turns_counter_clockwise_on_the_screen(yaw,
     np.testing.assert_allclose(box.nose(), nose, atol=1e-12)
 
 
-def test_corners_go_nose_left_nose_right_tail_right_tail_left_in_the_boxs_frame():
+def test_corners_are_nose_left_nose_right_tail_right_tail_left():
     corners = RotatedBox(x=5, y=7, yaw=0, width=2, height=4).corners()
     np.testing.assert_allclose(corners, [(4, 9), (6, 9), (6, 5), (4, 5)])
 
@@ -46,7 +48,7 @@ def test_whole_numbers_make_a_box_of_floats():
     assert [type(value) for value in (box.x, box.y, box.yaw, box.width, box.height)] == [float] * 5
 
 
-def test_five_nan_are_no_box():
+def test_five_nan_mean_no_box():
     assert RotatedBox.from_array([math.nan] * 5) is None
 
 
@@ -73,7 +75,7 @@ def test_wrong_shape_is_refused():
 
 
 @given(boxes, boxes)
-def test_iou_is_symmetric_bounded_and_blind_to_half_turns(first, second):
+def test_iou_is_symmetric_bounded_and_ignores_half_turns(first, second):
     a, b = first.to_array()[None], second.to_array()[None]
     iou = paired_iou(a, b)[0]
     assert 0 <= iou <= 1 + 1e-12
@@ -87,7 +89,7 @@ def test_iou_of_half_shifted_squares_is_a_third():
     assert paired_iou([[0, 0, 0, 2, 2]], [[1, 0, 0, 2, 2]])[0] == pytest.approx(1 / 3)
 
 
-def test_iou_of_nothing_is_0():
+def test_iou_of_empty_boxes_is_0():
     nothing = np.zeros((1000, 5))
     assert not paired_iou(nothing, nothing).any()
 
@@ -96,6 +98,50 @@ def test_corners_of_many_agree_with_one():
     many = np.array([[1, 2, 3, 4, 5], [9, 8, 7, 6, 5.0]])
     for row, corners in zip(many, box_corners(many), strict=True):
         np.testing.assert_allclose(corners, RotatedBox.from_array(row).corners())
+
+
+def assert_same(found, box, *, turns=1):
+    np.testing.assert_allclose(found.to_array()[[0, 1, 3, 4]], box.to_array()[[0, 1, 3, 4]], atol=1e-3)
+    assert yaw_error(turns * found.yaw, turns * box.yaw) < 1e-3
+
+
+@given(boxes)
+def test_corners_give_their_box(box):
+    assert_same(box_from_corners(box.corners()), box)
+
+
+@given(boxes)
+def test_mirrored_corners_give_the_same_box(box):
+    nose_left, nose_right, tail_right, tail_left = box.corners()
+    assert_same(box_from_corners([nose_right, nose_left, tail_left, tail_right]), box)
+
+
+@given(boxes, st.integers(0, 3))
+def test_without_a_heading_any_first_corner_gives_the_same_box(box, first):
+    found = box_from_corners(np.roll(box.corners(), first, axis=0), has_heading=False)
+    assert found.height >= found.width
+    assert -math.pi / 2 < found.yaw <= math.pi / 2
+    long, short = max(box.width, box.height), min(box.width, box.height)
+    assert (found.height, found.width) == pytest.approx((long, short), abs=1e-6)
+    if long - short > 1e-3:
+        axis = box.yaw if box.height > box.width else box.yaw + math.pi / 2
+        assert yaw_error(2 * found.yaw, 2 * axis) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [
+        [[0, 0], [10, 0], [10, 10]],
+        [[0, 0], [10, 0], [10, 10], [math.nan, 10]],
+        [[0, 0], [0, 0], [10, 10], [10, 10]],
+        [[0, 0], [10, 10], [10, 0], [0, 10]],  # crossed
+        [[0, 0], [10, 0], [30, 10], [20, 10]],  # a slanted parallelogram
+        [[0, 0], [10, 0], [30, 10], [0, 10]],
+    ],
+)
+def test_corners_of_other_shapes_are_refused(corners):
+    with pytest.raises(ValueError, match="corners"):
+        box_from_corners(corners)
 
 
 def test_yaw_error_wraps_around():
@@ -111,7 +157,7 @@ def test_yaw_error_wraps_around():
         (yaw_error, ([0.7, 3.9], [-0.1, 0.2])),
     ],
 )
-def test_single_precision_is_worked_on_in_double(function, arguments):
+def test_single_precision_is_computed_in_double(function, arguments):
     single = [np.float32(argument) for argument in arguments]
     exact = function(*(argument.astype(np.float64) for argument in single))
     np.testing.assert_array_equal(function(*single), exact, strict=True)

@@ -1,4 +1,4 @@
-"""Two processes with half a batch each do what one does with the whole: forward, backward, and as a run."""
+"""Two processes with half a batch each compute what one process computes with the whole batch."""
 
 import json
 import os
@@ -12,39 +12,36 @@ import torch
 
 import centerdet
 import train as train_script
-from centerdet import CenterLoss, CenterNet, Codec, NetworkConfig, TrainingConfig, distributed
+from centerdet import CenterLoss, CenterNet, Codec, distributed
 from centerdet.model.equivariant import GroupBatchNorm
 from centerdet.synthetic.batches import CurriculumConfig, Phase, SyntheticBatches
 from centerdet.training.trainer import local_share
-from tests.helpers import ROOT
+from tests.helpers import CONFIG, ROOT, TINY, VALIDATION
 
 SMOKE = ROOT / "configs" / "smoke.yaml"
-NETWORK = NetworkConfig(channels=(8, 8), num_blocks=(1, 1))
-CONFIG = TrainingConfig(steps=6, warmup_steps=2, log_every=1, validate_every=3, checkpoint_every=2)
 BATCHES = SyntheticBatches(0, steps=6, curriculum=CurriculumConfig(batch_size=4, phases=(Phase(crop_size=64),)))
-VALIDATION = [centerdet.SyntheticScenes(1_000_000)[index] for index in range(10)]
 
 
 def fit(directory, *, source=BATCHES, resume=False):
     torch.manual_seed(0)
-    parts = CenterNet(NETWORK), Codec(), CenterLoss(), source, VALIDATION
+    parts = CenterNet(TINY), Codec(), CenterLoss(), source, VALIDATION
     return centerdet.fit(*parts, config=CONFIG, directory=directory, resume=resume)
 
 
 def normalise():
-    """A batch norm's answer, gradients and statistics, for this process's half of a batch whose halves differ."""
+    """Output, gradients and statistics of a batch norm, for this process's half of a batch whose halves differ."""
     torch.manual_seed(1)
     features, wanted = torch.randn(6, 16, 5, 7) * 3 + 1, torch.randn(6, 16, 5, 7)
     features[::2] += 4
     features.requires_grad_()
     norm = GroupBatchNorm(16)
     rank = slice(None) if distributed.world_size() == 1 else slice(torch.distributed.get_rank(), None, 2)
-    answer = norm(features[rank])
-    # The loss of the whole batch is the mean of the halves' losses.
-    (answer * wanted[rank]).sum().mul(distributed.world_size()).backward()
+    output = norm(features[rank])
+    # The loss of the whole batch is the mean of the losses of the halves.
+    (output * wanted[rank]).sum().mul(distributed.world_size()).backward()
     weights = {name: distributed.all_reduce_mean(parameter.grad) for name, parameter in norm.named_parameters()}
     return {
-        "answer": answer,
+        "output": output,
         "features": features.grad / distributed.world_size(),
         **weights,
         **dict(norm.named_buffers()),
@@ -52,19 +49,19 @@ def normalise():
 
 
 def losses():
-    """The loss terms of each half, whose numbers of objects differ."""
+    """The loss terms of a batch whose halves differ in their numbers of objects."""
     torch.manual_seed(2)
     batch, codec = BATCHES[5], Codec()
     batch = batch._replace(has_object=torch.tensor([True, False, True, False]))
-    network = CenterNet(NETWORK).eval()
+    network = CenterNet(TINY).eval()
     images, boxes, has_object = local_share(batch)
     return distributed.all_reduce_mean(
         torch.stack(CenterLoss()(network(images), codec.encode(boxes, has_object, (64, 64))))
     )
 
 
-class Troubled:
-    """Batches of which the second process's share is not a number in one step; in another it alone is told to stop."""
+class FaultyBatches:
+    """In step ``broken``, the share of the second process is NaN; in step ``stopped``, only it receives Ctrl-C."""
 
     def __init__(self, *, broken=None, stopped=None):
         self.broken, self.stopped = broken, stopped
@@ -79,27 +76,27 @@ class Troubled:
 
 
 def message(error, directory, source):
-    """What a run that must fail says."""
+    """The message of a run that must fail."""
     with pytest.raises(error) as caught:
         fit(directory, source=source)
     return str(caught.value)
 
 
 def work(folder):
-    """What each of the two processes does; what it sees, it leaves in a file."""
+    """The work of each of the two processes; its results go to a file."""
     odd = centerdet.Batch(*(part[:3] for part in BATCHES[0]))
     with distributed.init_distributed(torch.device("cpu")):
-        seen = {
+        results = {
             "share": local_share(BATCHES[0])._asdict(),
             "norm": normalise(),
             "losses": losses(),
             "report": fit(folder / "whole").samples,
-            "broken": message(FloatingPointError, folder / "broken", Troubled(broken=3)),
-            "stopped": message(KeyboardInterrupt, folder / "stopped", Troubled(stopped=3)),
+            "broken": message(FloatingPointError, folder / "broken", FaultyBatches(broken=3)),
+            "stopped": message(KeyboardInterrupt, folder / "stopped", FaultyBatches(stopped=3)),
             "resumed": fit(folder / "stopped", resume=True).samples,
             "odd": message(ValueError, folder / "odd", [odd]),
         }
-        torch.save(seen, folder / f"seen{torch.distributed.get_rank()}.pt")
+        torch.save(results, folder / f"results{torch.distributed.get_rank()}.pt")
 
 
 def run_two(*command):
@@ -112,10 +109,10 @@ def run_two(*command):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """The folder of two processes' runs, and what each of the two saw."""
+    """The folder of the runs of two processes, and the results of each process."""
     folder = tmp_path_factory.mktemp("two")
     run_two(Path(__file__), folder)
-    return folder, [torch.load(folder / f"seen{rank}.pt") for rank in range(2)]
+    return folder, [torch.load(folder / f"results{rank}.pt") for rank in range(2)]
 
 
 def loss_curve(directory):
@@ -123,16 +120,16 @@ def loss_curve(directory):
     return [[entry["step"], *entry["loss"].values()] for entry in entries if "loss" in entry]
 
 
-def test_each_process_has_scenes_of_its_own_and_together_they_have_the_batch(two):
+def test_the_shares_of_the_processes_are_disjoint_and_complete(two):
     for name, whole in BATCHES[0]._asdict().items():
-        parts = [seen["share"][name] for seen in two[1]]
+        parts = [results["share"][name] for results in two[1]]
         assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
 
 
 def test_batch_norm_uses_the_whole_batch(two):
-    expected, halves = normalise(), [seen["norm"] for seen in two[1]]
-    answer = torch.stack([half.pop("answer") for half in halves], dim=1).flatten(0, 1)
-    torch.testing.assert_close(answer, expected.pop("answer"))
+    expected, halves = normalise(), [results["norm"] for results in two[1]]
+    output = torch.stack([half.pop("output") for half in halves], dim=1).flatten(0, 1)
+    torch.testing.assert_close(output, expected.pop("output"))
     torch.testing.assert_close(sum(half.pop("features") for half in halves), expected.pop("features"))
     for half in halves:
         assert half.keys() == expected.keys() == {"weight", "bias", "running_mean", "running_var"}
@@ -140,46 +137,47 @@ def test_batch_norm_uses_the_whole_batch(two):
 
 
 def test_the_loss_is_that_of_the_whole_batch(two):
-    for seen in two[1]:
-        torch.testing.assert_close(seen["losses"], losses())
+    for results in two[1]:
+        torch.testing.assert_close(results["losses"], losses())
 
 
 def test_two_processes_have_the_loss_curve_of_one(two, tmp_path):
-    """Sums in another order differ in the seventh digit; six steps of learning may multiply that by a thousand."""
+    """Sums in another order differ in the seventh digit; six training steps may multiply the difference by 1000."""
     fit(tmp_path)
     one = loss_curve(tmp_path)
     assert len(one) == CONFIG.steps
     torch.testing.assert_close(torch.tensor(loss_curve(two[0] / "whole")), torch.tensor(one), rtol=1e-4, atol=1e-4)
 
 
-def test_one_process_writes_and_all_know_the_best(two):
-    assert [seen["report"] for seen in two[1]] == [len(VALIDATION)] * 2
+def test_one_process_writes_and_all_return_the_best_report(two):
+    assert [results["report"] for results in two[1]] == [len(VALIDATION)] * 2
     assert len(list((two[0] / "whole" / "tensorboard").glob("events*"))) == 1
 
 
 def test_a_loss_that_is_not_finite_in_one_process_stops_all(two):
-    assert all("the loss of step 3 is nan" in seen["broken"] for seen in two[1])
+    assert all("the loss of step 3 is nan" in results["broken"] for results in two[1])
     assert torch.load(two[0] / "broken" / "checkpoint.pt", weights_only=True)["step"] == 2
 
 
-def test_a_signal_to_one_process_stops_all_and_the_run_goes_on_exactly(two):
-    assert all("stopped after step 4 of 6" in seen["stopped"] for seen in two[1])
+def test_a_signal_to_one_process_stops_all_and_the_run_continues_exactly(two):
+    assert all("stopped after step 4 of 6" in results["stopped"] for results in two[1])
     states = [torch.load(two[0] / name / "checkpoint.pt", weights_only=True) for name in ("whole", "stopped")]
     assert all(torch.equal(states[0]["network"][name], value) for name, value in states[1]["network"].items())
     assert loss_curve(two[0] / "stopped") == loss_curve(two[0] / "whole")
 
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused(two):
-    assert all("2 processes cannot share a batch of 3 equally; choose" in seen["odd"] for seen in two[1])
+    assert all("2 processes cannot share a batch of 3 equally; choose" in results["odd"] for results in two[1])
 
 
 def test_torchrun_trains_as_one_process_does(tmp_path):
+    """The tolerance is larger than above: after these 8 steps, a difference of 4e-4 has been seen on another CPU."""
     done = run_two("train.py", "--config", SMOKE, "--out", tmp_path / "two", "--device", "cpu")
     assert done.stdout.count("processes: 2") == done.stdout.count("calibrated on 12 further") == 1
     assert train_script.main(["--config", str(SMOKE), "--out", str(tmp_path / "one"), "--device", "cpu"]) == 0
     curves = [torch.tensor(loss_curve(tmp_path / name)) for name in ("one", "two")]
     assert len(curves[0]) == 4
-    torch.testing.assert_close(*curves, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(*curves, rtol=1e-3, atol=1e-3)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+"""Pictures of boxes, heatmaps and contact sheets."""
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ BOX = RotatedBox(40, 30, 0.0, 20, 30)
 
 
 def has_color(picture, color, y, x):
-    """Whether a pixel around there has that hue, in at least 40 % of its brightness (lines are anti-aliased)."""
+    """Whether a pixel within 2 px has the hue, at 40 % of the brightness or more (lines are anti-aliased)."""
     around = picture[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3) / max(color)
     brightness = around.max(axis=1, keepdims=True)
     hue = around / np.maximum(brightness, 1e-9)
@@ -24,14 +26,14 @@ def has_color(picture, color, y, x):
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
-def test_boxes_are_drawn_where_they_are(scale):
+def test_boxes_are_drawn_at_their_place(scale):
     canvas = np.zeros((80 * scale, 100 * scale, 3), np.uint8)
     draw_box(canvas, BOX, TARGET_COLOR, scale=scale)
     for x, y in [*BOX.corners(), BOX.nose(), (BOX.x, BOX.y)]:
         assert has_color(canvas, TARGET_COLOR, int((y + 0.5) * scale - 0.5), int((x + 0.5) * scale - 0.5))
     drawn = np.argwhere(canvas.any(axis=2)) / scale
     assert drawn.min(axis=0) == pytest.approx([15, 30], abs=1.5)
-    assert drawn.max(axis=0) == pytest.approx([45, 50], abs=3)  # the nose's dot reaches over the edge
+    assert drawn.max(axis=0) == pytest.approx([45, 50], abs=3)  # the dot at the nose reaches over the edge
 
 
 def test_the_heading_end_is_marked():
@@ -41,7 +43,7 @@ def test_the_heading_end_is_marked():
     assert nose > tail
 
 
-def test_the_heatmap_reddens_its_place_alone():
+def test_the_heatmap_adds_red_only_where_it_is_high():
     heatmap = np.zeros((80, 100))
     heatmap[20:30, 50:60] = 1
     picture = overlay_heatmap(np.full((80, 100), 0.5), heatmap).astype(int)
@@ -57,7 +59,7 @@ def test_integers_and_floats_look_the_same():
         assert abs(overlay_heatmap(other, None) - expected).max() <= 1
 
 
-def test_a_detection_shows_both_boxes_and_leaves_the_image_alone():
+def test_a_detection_shows_both_boxes_and_does_not_change_the_image():
     image = np.zeros((80, 100))
     predicted = Detection(RotatedBox(60, 50, 1.0, 20, 25), 0.5)
     picture = draw_detection(image, predicted=predicted, target=BOX, heatmap=np.zeros((80, 100)), scale=2)
@@ -84,7 +86,7 @@ def test_a_contact_sheet_holds_every_picture():
         contact_sheet([])
 
 
-def test_an_axis_has_two_like_ends():
+def test_without_a_heading_both_ends_look_alike():
     canvas = np.zeros((80, 100, 3), np.uint8)
     draw_box(canvas, BOX, TARGET_COLOR, has_heading=False)
     assert has_color(canvas, TARGET_COLOR, 20, 40)  # halfway to the tail
@@ -95,7 +97,7 @@ def test_an_axis_has_two_like_ends():
 @pytest.mark.parametrize(
     ("shape", "drawn"), [((800, 1000), (240, 300)), ((80, 100), (240, 300)), ((160, 200), (160, 200))]
 )
-def test_tiles_are_of_about_one_size_and_show_their_box(shape, drawn):
+def test_tiles_have_about_one_size_and_show_their_box(shape, drawn):
     factor = shape[0] / 80
     box = RotatedBox(40 * factor, 30 * factor, 0.5, 20 * factor, 30 * factor)
     picture = draw_tile(np.zeros(shape, np.float32), 300, target=box, heatmap=np.zeros(shape, np.float32))

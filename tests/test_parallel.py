@@ -1,4 +1,4 @@
-"""Working side by side and reading ahead change when things happen, not what."""
+"""parallel_map and prefetch change when items are computed, not the results."""
 
 import threading
 import time
@@ -17,11 +17,11 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-def test_side_by_side_keeps_the_order_and_shares_torchs_threads(two_threads):
+def test_parallel_map_keeps_the_order_and_divides_torchs_threads(two_threads):
     both, started_meanwhile = threading.Barrier(2), []
 
     def work(number):
-        both.wait()  # two chunks are worked on at once
+        both.wait()  # two chunks are computed at the same time
         other = threading.Thread(target=lambda: started_meanwhile.append(torch.get_num_threads()))
         other.start()
         other.join()
@@ -30,22 +30,22 @@ def test_side_by_side_keeps_the_order_and_shares_torchs_threads(two_threads):
     numbers, threads = zip(*parallel_map(work, range(6)), strict=True)
     assert numbers == tuple(range(6))
     assert set(threads) == {1}
-    assert set(started_meanwhile) == {2}  # whoever is not one of the workers has all of torch's threads
+    assert set(started_meanwhile) == {2}  # other threads have all of torch's threads
     assert torch.get_num_threads() == 2
 
 
-def test_one_chunk_is_worked_on_where_it_is_asked_for(two_threads):
+def test_one_chunk_is_computed_in_the_callers_thread(two_threads):
     assert parallel_map(lambda _: threading.current_thread(), [0]) == [threading.current_thread()]
     assert parallel_map(len, []) == []
 
 
-def test_an_error_in_one_of_several_threads_comes_back(two_threads):
+def test_an_error_in_a_thread_reaches_the_caller(two_threads):
     with pytest.raises(ZeroDivisionError):
         parallel_map(lambda number: 1 / number, [1, 0, 2])
     assert torch.get_num_threads() == 2
 
 
-def test_reading_ahead_gives_all_in_order_and_draws_the_next_meanwhile():
+def test_prefetch_keeps_the_order_and_draws_the_next_group():
     drawn = []
 
     def draw():
@@ -59,12 +59,12 @@ def test_reading_ahead_gives_all_in_order_and_draws_the_next_meanwhile():
     while len(drawn) < 6 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)
-    assert drawn == list(range(6))  # three ahead of those three, not more
+    assert drawn == list(range(6))  # the next three after the first three, not more
     assert list(items) == list(range(1, 10))
     assert list(prefetch([], 3)) == []
 
 
-def test_an_error_while_drawing_comes_after_what_was_drawn_before():
+def test_prefetch_raises_an_error_after_the_items_before_it():
     def draw():
         yield from range(3)
         raise OSError("no more")

@@ -1,3 +1,5 @@
+"""Conversion of images to float32 in [0, 1]."""
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ def test_every_type_is_scaled_by_its_full_range(dtype, full):
     assert unit[5, 6] == pytest.approx(0.2, abs=1e-4)
 
 
-def test_the_input_is_neither_changed_nor_shared():
+def test_the_result_is_a_copy_and_the_input_stays_unchanged():
     image = np.random.default_rng(0).random((64, 64), dtype=np.float32)
     image.flags.writeable = False
     unit = to_unit_range(image)
@@ -25,13 +27,13 @@ def test_the_input_is_neither_changed_nor_shared():
     np.testing.assert_array_equal(unit, image)
 
 
-def test_an_intensity_beyond_half_precision_is_no_overflow():
+def test_an_intensity_range_beyond_half_precision_does_not_overflow():
     image = np.linspace(0, 60_000, 64 * 64).reshape(64, 64)
     unit = to_unit_range(image.astype(np.float16), (-50_000, 100_000))
     np.testing.assert_allclose(unit, (image + 50_000) / 150_000, atol=2e-4)
 
 
-def test_tensors_and_strided_views_are_taken():
+def test_tensors_and_strided_views_are_accepted():
     image = np.random.default_rng(0).random((130, 128))
     np.testing.assert_allclose(to_unit_range(image[::-2, ::2]), image[::-2, ::2], rtol=1e-6)
     np.testing.assert_allclose(to_unit_range(torch.from_numpy(image)), image, rtol=1e-6)
@@ -60,11 +62,11 @@ def test_tensors_and_strided_views_are_taken():
         (np.full((64, 64), -0.1), r"\[0, 1\], got -0.1"),
     ],
 )
-def test_everything_else_is_refused(image, message):
+def test_other_arrays_are_refused(image, message):
     with pytest.raises(ValueError, match=message):
         to_unit_range(image)
 
 
-def test_intensities_beyond_a_types_range_are_taken():
+def test_an_intensity_range_beyond_that_of_the_type_is_accepted():
     image = np.full((64, 64), 6000, np.float16)
     np.testing.assert_allclose(to_unit_range(image, (0, 80_000)), 0.075, atol=1e-6)
