@@ -1,4 +1,4 @@
-"""The tools that measure speed: tiny counts, every contestant."""
+"""tools/benchmark.py and tools/profile_training.py, with tiny counts."""
 
 import json
 import shutil
@@ -22,9 +22,9 @@ def test_benchmark_times_every_contestant(few, monkeypatch, exported, tmp_path, 
     monkeypatch.setattr(benchmark, "export_onnx", lambda detector, path: shutil.copy(exported[1], path))
     path = tmp_path / "benchmark.json"
     assert benchmark.main(["--rounds", "2", "--threads", "1", "--json", str(path)]) == 0
-    facts = json.loads(path.read_text())
-    assert facts["rounds"] == 2
-    rows = facts["rows"]
+    written = json.loads(path.read_text())
+    assert written["rounds"] == 2
+    rows = written["rows"]
     assert [row["task"] for row in rows] == ["one image"] * 8 + ["batches of 2"] * 8 + ["scenes"] * 2
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2 + len(rows)
@@ -36,7 +36,7 @@ def test_benchmark_times_every_contestant(few, monkeypatch, exported, tmp_path, 
     assert rows[0]["ratio"] == rows[8]["ratio"] == rows[16]["ratio"] == 1
 
 
-def test_benchmark_does_without_onnxruntime(few, monkeypatch, capsys):
+def test_benchmark_runs_without_onnxruntime(few, monkeypatch, capsys):
     def missing(detector, path):
         raise ImportError("exporting needs onnxruntime: pip install '.[export]'")
 
@@ -45,7 +45,7 @@ def test_benchmark_does_without_onnxruntime(few, monkeypatch, capsys):
     assert capsys.readouterr().out.count(", ONNX Runtime | exporting needs onnxruntime: pip") == 4
 
 
-def test_turns_are_taken_and_speeds_compared(monkeypatch):
+def test_contestants_take_turns_and_speeds_are_compared(monkeypatch):
     turns, clock = [], [0.0]
     monkeypatch.setattr(_timing.time, "perf_counter", lambda: clock[0])
 

@@ -26,18 +26,18 @@ def test_main_prints_and_writes_the_official_score(tmp_path, capsys):
     path = tmp_path / "report.json"
     assert main_script.main(["--num-samples", "60", "--seed", "3", "--json", str(path)]) == 0
     printed = capsys.readouterr().out
-    facts = json.loads(path.read_text())
+    written = json.loads(path.read_text())
     detector = centerdet.load()
     np.random.seed(3)
     scores = []
     for _ in range(60):
         image, label = centerdet.make_data()
-        found = detector(image)
-        scores.append(centerdet.score_iou(np.full(5, np.nan) if found is None else found.box.to_array(), label))
+        detection = detector(image)
+        scores.append(centerdet.score_iou(np.full(5, np.nan) if detection is None else detection.box.to_array(), label))
     expected = np.mean([score > 0.7 for score in scores if score is not None])
-    assert facts["ap"] == pytest.approx(expected)
-    assert facts["samples"] == 60
-    assert facts["threshold"] == detector.threshold
+    assert written["ap"] == pytest.approx(expected)
+    assert written["samples"] == 60
+    assert written["threshold"] == detector.threshold
     assert re.search(rf"AP@0\.7 +{expected:.4f}", printed)
     for name in (
         "95 % interval",
@@ -134,15 +134,17 @@ def test_visualize_draws_generated_scenes(tmp_path):
 
 def test_visualize_draws_the_worst_first(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(visualize, "draw_detection", lambda image, **facts: drawn.append(facts) or np.zeros((9, 9, 3)))
+    monkeypatch.setattr(
+        visualize, "draw_detection", lambda image, **options: drawn.append(options) or np.zeros((9, 9, 3))
+    )
     assert visualize.main(["--num-samples", "30", "--worst", "4", "--out", str(tmp_path / "sheet.png")]) == 0
     scores = []
     detector = centerdet.load()
-    for image, truth in centerdet.benchmark_scenes(0, 30):
-        found = detector(image)
-        score = centerdet.score_iou(found and found.box, truth)
+    for image, target in centerdet.benchmark_scenes(0, 30):
+        detection = detector(image)
+        score = centerdet.score_iou(detection and detection.box, target)
         scores.append(1.0 if score is None else score)
-    assert [float(facts["caption"].split("IoU ")[1][:4]) for facts in drawn] == pytest.approx(
+    assert [float(options["caption"].split("IoU ")[1][:4]) for options in drawn] == pytest.approx(
         sorted(scores)[:4], abs=0.01
     )
 
@@ -163,7 +165,7 @@ def test_robustness_prints_a_table(capsys, monkeypatch, tmp_path):
     assert printed.splitlines()[-2].startswith("| 0.6, level given | ")
 
 
-def test_the_symmetry_report_counts_the_views_that_agree(tmp_path, capsys):
+def test_symmetry_counts_the_views_that_agree(tmp_path, capsys):
     path = tmp_path / "report.json"
     assert symmetry.main(["--num-samples", "6", "--seed", "1", "--device", "cpu", "--json", str(path)]) == 0
     report = json.loads(path.read_text())
@@ -221,7 +223,7 @@ def test_draw_figures_draws_four_pictures(tmp_path, capsys):
     assert all(name in printed for name in names)
 
 
-def test_scripts_explain_themselves_from_any_folder(tmp_path):
+def test_every_script_prints_its_help_from_any_folder(tmp_path):
     """Each with nothing of ours imported before it, and its own folder first on the path, as Python starts scripts."""
     code = """if True:
         import runpy, sys
