@@ -7,10 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from hypothesis import strategies as st
 from skimage.draw import polygon
 
 import centerdet
 from centerdet import CenterLoss, CenterNet, Codec, NetworkConfig, RotatedBox, TrainingConfig, fit
+from centerdet.box import yaw_error
 from centerdet.data import dota, yolo_obb
 from centerdet.data.csv_labels import write_csv
 from centerdet.synthetic.batches import CurriculumConfig, Phase, SyntheticBatches
@@ -181,3 +183,21 @@ def noisy_bar(side, seed):
     y, x = rng.integers(5, side - 35, 2)
     image[y : y + 12, x : x + 30] = 0.9 + 0.1 * rng.random((12, 30))
     return image
+
+
+# Labels.
+
+label_boxes = st.builds(  # boxes in an image of 320 x 200 px, and a little outside
+    RotatedBox,
+    x=st.floats(-20, 340),
+    y=st.floats(-20, 220),
+    yaw=st.floats(-math.pi, math.pi),
+    width=st.floats(5, 80),
+    height=st.floats(5, 80),
+)
+
+
+def assert_same_box(found, box, *, turns=1):
+    """Compares two boxes as exactly as label files store them; with ``turns=2``, half a turn makes no difference."""
+    np.testing.assert_allclose(found.to_array()[[0, 1, 3, 4]], box.to_array()[[0, 1, 3, 4]], atol=1e-3)
+    assert yaw_error(turns * found.yaw, turns * box.yaw) < 1e-3

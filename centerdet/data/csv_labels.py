@@ -31,12 +31,14 @@ def read_labels(
 
     An image without a row is an error.
     """
-    rows = read_csv(labels, has_heading=has_heading, errors=errors)
+    row_errors = ErrorCollector()
+    rows = read_csv(labels, has_heading=has_heading, errors=row_errors)
     if rows and not images.known_names & set(rows):
         raise ValueError(
             f"{labels} names no image: names must be relative to the folder of a split's images, as "
             f"{min(images.known_names)!r}, got {next(iter(rows))!r}"
         )
+    errors.messages += row_errors.messages
     for name in rows:
         if name not in images.known_names:
             errors.add(f"{labels}: there is no image {name} in {images.folder}; remove the row, or add the image")

@@ -100,7 +100,7 @@ class LabelReader(Protocol):
 
 
 class LabelFileReader(Protocol):
-    """Reader of the label file of a single image."""
+    """Reader of the label file of a single image. A missing file means "no object"."""
 
     def __call__(self, path: Path, *, size: tuple[int, int], has_heading: bool, errors: ErrorCollector) -> list[Label]:
         """Returns the objects without errors in a file; ``size`` is the image's (width, height), px."""
@@ -118,7 +118,7 @@ def read_label_folder(
 ) -> dict[str, list[Label]]:
     """Reads a folder with one label file per image; as ``LabelReader.read_labels``.
 
-    An image without a file has no object. A file without an image is an error.
+    A file without an image is an error.
 
     Args:
         labels: The folder.
@@ -136,7 +136,7 @@ def read_label_folder(
             continue
         before = len(errors.messages)
         path = labels / Path(name).with_suffix(suffix)
-        objects = read_file(path, size=size, has_heading=has_heading, errors=errors) if path.exists() else []
+        objects = read_file(path, size=size, has_heading=has_heading, errors=errors)
         if len(errors.messages) == before:
             found[name] = objects
     expected = {Path(name).with_suffix("") for name in images.known_names} | {Path(_CLASSES)}

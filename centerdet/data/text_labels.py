@@ -19,7 +19,7 @@ def read_text_labels(
     has_heading: bool,
     errors: ErrorCollector,
 ) -> list[Label]:
-    """Reads a text file; empty lines are ignored.
+    """Reads a text file; a missing file means "no object", and empty lines are ignored.
 
     Args:
         path: The file.
@@ -30,6 +30,8 @@ def read_text_labels(
     Returns:
         The objects; lines with errors are left out.
     """
+    if not path.exists():
+        return []
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
