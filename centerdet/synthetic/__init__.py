@@ -1,1 +1,1 @@
-"""The task's scenes, one by one and in batches."""
+"""The task's synthetic scenes: noise, lines and at most one arrow-shaped ship; single scenes and whole batches."""

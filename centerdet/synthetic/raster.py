@@ -1,7 +1,7 @@
 """Uniform noise and line segments on a torch device, for many images in a few calls.
 
-Random bits come from numpy, sixteen for a value: the same values on every device, and four times as cheap as those of
-single precision. Segments are computed pixel for pixel as scikit-image's, one after another in one long row.
+Numpy draws the random bits, so that all devices have the same values. A value takes 16 bits, a quarter of the 64 that
+numpy spends on a float64. Segments have exactly the pixels of scikit-image's, and lie one after another in one tensor.
 """
 
 from __future__ import annotations
@@ -11,45 +11,45 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-LEVELS = 2**16
+LEVELS = 2**16  # number of different uniform values: 16 bits
 
 
 def draw_uniform(
     rng: np.random.Generator, count: int, *, high: float = 1.0, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Uniform values ``(count,)`` in (0, high): the midpoints of 65,536 equal steps, each as likely as the others."""
+    """Draws uniform values ``(count,)`` in (0, high), float32: the midpoints of 65,536 equal intervals."""
     bits = rng.integers(2**64, size=-(-count // 4), dtype=np.uint64).view(np.int16)[:count]
     return torch.add(high * (0.5 + 0.5 / LEVELS), torch.from_numpy(bits).to(device), alpha=high / LEVELS)
 
 
 def rasterise(
-    segments: NDArray[np.int64], wanted: NDArray[np.bool_] | None = None, *, device: torch.device | str = "cpu"
+    segments: NDArray[np.int64], drawn: NDArray[np.bool_] | None = None, *, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
-    """The pixels of line segments, as ``skimage.draw.line(x0, y0, x1, y1)`` draws them.
+    """Computes the pixels of line segments, as ``skimage.draw.line(x0, y0, x1, y1)`` does.
 
-    Bresenham's line goes one pixel a step along its longer axis, and stays within half a pixel of the true line along
-    the other; where two pixels are equally near, it takes the later one. So step i is at
-    ``floor(start + i * slope + 1/2 + tiny)``, tiny having the slope's sign. What is no tie is at least
-    ``1 / (2 * length)`` away from one: with a tiny of half that, ties alone turn.
+    Bresenham's line advances one pixel per step along the longer axis. Along the other axis it takes the pixel nearest
+    to the true line; of two equally near ones, the one further along. So the pixel of step i is
+    ``floor(start + i * slope + 1/2 + shift)``, where a small shift with the slope's sign resolves the ties. All other
+    positions are at least ``1 / (2 * length)`` px away from a tie, so that a shift of half of that changes ties alone.
 
     Args:
-        segments: ``(S, 2, 2)`` whole pixels: start and end, x and y, up to 500 px long and within 2,000 px of 0, where
-            single precision suffices.
-        wanted: ``(S,)``: the segments that are to be drawn; ``None``: all.
+        segments: ``(S, 2, 2)`` integers in px: start and end, x and y. Single precision suffices for segments of up to
+            500 px, within 2,000 px of 0.
+        drawn: ``(S,)``, which segments to draw; ``None``: all.
         device: Where to compute the pixels.
 
     Returns:
-        x and y ``(2, T)``, float32, and the segment of each ``(T,)``, one segment after another; and how many pixels
-        each segment has ``(S,)``, T in all.
+        x and y of the pixels ``(2, T)``, float32, segment by segment; the segment of each pixel ``(T,)``; and each
+        segment's number of pixels ``(S,)``, T in all.
     """
     start, end = np.ascontiguousarray(segments.transpose(1, 2, 0), dtype=np.float32)  # each (2, S)
-    way = end - start
-    longer = np.maximum(*np.abs(way))
+    way = end - start  # (2, S)
+    longer = np.maximum(*np.abs(way))  # (S,)
     slope = way / np.maximum(longer, 1)
     base = start + np.float32(0.5) + np.copysign(np.float32(0.25), way) / (longer + 1)
     lengths = (longer + 1).astype(np.int64)
-    if wanted is not None:
-        lengths *= wanted
+    if drawn is not None:
+        lengths *= drawn
 
     count = int(lengths.sum())
     segment = torch.repeat_interleave(torch.from_numpy(lengths).to(device), output_size=count)  # (T,)
@@ -60,16 +60,16 @@ def rasterise(
 
 
 def overlay(pixels: Tensor, places: Tensor, values: Tensor, counts: list[int]) -> None:
-    """Raises pixels to values where those are higher, in place.
+    """Sets pixels to values where the values are higher, in place.
 
-    Where several values meet in one pixel, the last layer's alone counts. Within a layer none may.
+    Where strokes cross, the value of the last one counts. A stroke may contain each pixel only once.
 
     Args:
         pixels: ``(P,)``.
-        places: ``(T,)`` indices into them, layer by layer.
+        places: ``(T,)`` indices into ``pixels``, stroke by stroke.
         values: ``(T,)``.
-        counts: How many of them each layer has.
+        counts: Number of indices of each stroke, T in all.
     """
     values = torch.maximum(values, pixels.index_select(0, places))
-    for layer, its_values in zip(places.split(counts), values.split(counts), strict=True):
-        pixels.scatter_(0, layer, its_values)
+    for stroke, its_values in zip(places.split(counts), values.split(counts), strict=True):
+        pixels.scatter_(0, stroke, its_values)

@@ -1,9 +1,9 @@
-"""The task's synthetic scenes: a noisy image, some lines, and at most one arrow-shaped ship.
+"""The task's synthetic scenes, one by one: a noisy image, some lines, and at most one arrow-shaped ship.
 
-* ``make_data`` is the official generator, bit for bit, on numpy's global stream.
-* ``SyntheticScenes`` gives the same scenes from a random state of its own: scene ``i`` depends on ``(seed, i)`` alone.
+* ``make_data`` is the task's generator, bit for bit, on numpy's global stream.
+* ``SyntheticScenes`` draws from the same distribution: scene ``i`` depends on ``(seed, i)`` alone.
 
-``batches`` draws whole batches of the same law on a torch device, for training.
+For training, ``batches`` draws whole batches from the same distribution on a torch device.
 """
 
 from __future__ import annotations
@@ -18,22 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import line, polygon_perimeter
 
-from centerdet.box import RotatedBox, box_to_image
+from centerdet.box import RotatedBox
+from centerdet.synthetic.ship import draw_ship, outline
 
-LINE_RANGE = 200  # px: lines end within the first 200 pixels, whatever the image's size
-MARGIN = 10  # px: no ship's centre is nearer to the border
-WIDTHS = (18, 37)  # px: half-open range of ship widths
-RATIO = (3 / 2, 0.2)  # mean and deviation of length to width
-NOTCH = (1 / 3, 0.1)  # mean and deviation of the notch's depth, in lengths
+LINE_RANGE = 200  # px: lines end within the first 200 pixels of both axes, whatever the image's size
+SHIP_PROBABILITY = 0.8  # fraction of the generator's scenes with a ship
 
 
 class Scene(NamedTuple):
-    """One scene, and what was drawn.
+    """A scene and its labels.
 
     Attributes:
         image: ``(H, W)``, indexed [y, x], float64 in [0, 1).
-        box: The ship's, or ``None``.
-        lines: ``(K, 4)``, whole pixels: x, y of one end, x, y of the other.
+        box: The box of the ship, or ``None``.
+        lines: ``(K, 4)`` integers in px: x, y of one end and x, y of the other.
     """
 
     image: NDArray[np.float64]
@@ -44,17 +42,20 @@ class Scene(NamedTuple):
 def make_data(
     has_spaceship: bool | None = None, noise_level: float = 0.8, no_lines: int = 6, image_size: int = 200
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The official generator: draws from ``numpy.random``'s global stream (``numpy.random.seed`` makes it repeatable).
+    """Draws a scene from ``numpy.random``'s global stream, as the task's generator does.
+
+    ``numpy.random.seed`` makes the scenes repeatable.
 
     Args:
-        has_spaceship: Whether there is a ship; ``None``: in 80 % of the calls.
-        noise_level: The background is uniform in [0, noise_level).
+        has_spaceship: Whether the scene has a ship; ``None``: with a probability of 0.8.
+        noise_level: Upper bound of the background, which is uniform in [0, noise_level). A bound above 1 is allowed;
+            pixels then exceed 1.
         no_lines: Number of distracting lines.
-        image_size: Side of the square image in pixels, at least 200.
+        image_size: Side of the square image in px, at least 200.
 
     Returns:
         The image ``(image_size, image_size)``, indexed [y, x], float64 in [0, 1), and the label
-        ``(x, y, yaw, width, height)``, five NaN without a ship. (Only a noise_level above 1 takes pixels above 1.)
+        ``(x, y, yaw, width, height)`` in px and rad, five NaN without a ship.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -72,25 +73,25 @@ def make_data(
 def benchmark_scenes(
     seed: int, count: int, *, noise_level: float = 0.8, num_lines: int = 6
 ) -> Iterator[tuple[NDArray[np.float64], RotatedBox | None]]:
-    """The samples of an official evaluation: ``numpy.random.seed(seed)``, then ``count`` calls of ``make_data``.
+    """Yields the scenes of the task's evaluation: ``numpy.random.seed(seed)``, then ``count`` calls of ``make_data``.
 
-    The global stream is left alone: the same stream is drawn from a state of its own.
+    The scenes come from a separate random state; the global stream stays as it is.
 
     Args:
-        seed: One of numpy's, 0 to 2^32 - 1.
-        count: Number of samples.
-        noise_level: As in ``make_data``; the official score is on the default.
-        num_lines: The same.
+        seed: Seed of numpy, 0 to 2^32 - 1.
+        count: Number of scenes.
+        noise_level: As in ``make_data``; the task's score uses the default.
+        num_lines: As ``no_lines`` in ``make_data``; the task's score uses the default.
 
     Raises:
-        ValueError: When the first sample is asked for, if an argument is out of range.
+        ValueError: At the first scene, if an argument is out of range.
     """
     for scene in draw_benchmark(seed, count, noise_level=noise_level, num_lines=num_lines):
         yield scene.image, scene.box
 
 
 def draw_benchmark(seed: int, count: int, *, noise_level: float = 0.8, num_lines: int = 6) -> Iterator[Scene]:
-    """As ``benchmark_scenes``, with the lines."""
+    """Yields the same scenes as ``benchmark_scenes``, with their lines."""
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must lie in 0..{2**32 - 1}, got {seed}")
     rng = np.random.RandomState(seed)
@@ -106,15 +107,16 @@ def draw_scene(
     num_lines: int = 6,
     image_size: int = 200,
 ) -> Scene:
-    """One scene from a random state, or from ``numpy.random`` itself; arguments and errors as in ``make_data``."""
+    """Draws a scene from a random state or the module ``numpy.random``; arguments and errors as in ``make_data``."""
     _check(noise_level=noise_level, num_lines=num_lines, image_size=image_size)
     if has_spaceship is None:
-        has_spaceship = rng.choice([True, False], p=(0.8, 0.2))
-    ship, lines = np.zeros((2, image_size, image_size))  # both indexed [x, y] until the very end
+        has_spaceship = rng.choice([True, False], p=(SHIP_PROBABILITY, 1 - SHIP_PROBABILITY))
+    ship, lines = np.zeros((2, image_size, image_size))  # indexed [x, y], as is all else until the last line
     box = None
     if has_spaceship:
-        box, notch = _draw_ship(rng, image_size)
-        pixels = polygon_perimeter(*outline(box.to_array()[None], np.array([notch]))[0].T, shape=ship.shape)
+        box, notch = draw_ship(rng, image_size)
+        vertices = outline(box.to_array()[None], np.array([notch]))[0]  # (4, 2)
+        pixels = polygon_perimeter(*vertices.T, shape=ship.shape)
         ship[pixels] = rng.rand(len(pixels[0]))
     ends = np.zeros((num_lines, 4), dtype=np.int64)
     for index in range(num_lines):
@@ -125,39 +127,24 @@ def draw_scene(
     return Scene(image=np.maximum(np.maximum(noise, lines), ship).T, box=box, lines=ends)
 
 
-def _draw_ship(rng: np.random.RandomState | ModuleType, image_size: int) -> tuple[RotatedBox, float]:
-    """Draws a box and its notch, in the order of the official generator."""
-    x, y = rng.randint(MARGIN, image_size - MARGIN, size=2).tolist()
-    yaw = rng.rand() * 2 * math.pi
-    width = rng.randint(*WIDTHS)
-    height = width * abs(rng.normal(*RATIO))
-    notch = abs(rng.normal(*NOTCH))
-    return RotatedBox(x=float(x), y=float(y), yaw=yaw, width=float(width), height=height), notch
-
-
-def outline(boxes: NDArray[np.float64], notch: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Vertices nose, left, notch, right of ships: boxes ``(N, 5)``, notch ``(N,)`` -> ``(N, 4, 2)`` as (x, y)."""
-    width, height, zero = boxes[:, 3], boxes[:, 4], np.zeros(len(boxes))
-    across = np.stack([zero, -width / 2, zero, width / 2], axis=1)
-    along = np.stack([height, zero, notch * height, zero], axis=1) - height[:, None] / 2
-    return box_to_image(boxes, np.stack([across, along], axis=-1))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenesConfig:
-    """The law of the scenes; defaults as in the official generator.
+    """Distribution of the scenes; the defaults are those of the task's generator.
 
     Attributes:
-        noise_level: The background is uniform in [0, noise_level).
+        noise_level: Upper bound of the background, which is uniform in [0, noise_level); in [0, 1].
         num_lines: Number of distracting lines.
-        image_size: Side of the square scene in pixels, at least 200.
+        image_size: Side of the square scene in px, at least 200.
         ship_probability: Fraction of scenes with a ship.
+
+    Raises:
+        ValueError: If a setting is out of range.
     """
 
     noise_level: float = 0.8
     num_lines: int = 6
     image_size: int = 200
-    ship_probability: float = 0.8
+    ship_probability: float = SHIP_PROBABILITY
 
     def __post_init__(self) -> None:
         _check(noise_level=self.noise_level, num_lines=self.num_lines, image_size=self.image_size)
@@ -166,15 +153,18 @@ class ScenesConfig:
 
 
 class SyntheticScenes:
-    """An endless, repeatable series of ``(image, box or None)`` with a random state of its own.
+    """An endless, repeatable series of ``(image, box or None)`` that leaves numpy's global stream as it is.
 
-    Scene ``i`` depends on ``(seed, i)`` alone, so workers share a series by taking every n-th scene of it.
+    Scene ``i`` depends on ``(seed, i)`` alone, so that workers can share a series: each takes every n-th scene.
 
     Args:
-        seed: Names the series, >= 0. No series repeats scenes of another, nor of ``make_data``.
+        seed: Seed of the series, at least 0. No two series share a scene, and none has one of ``make_data``.
         first: Index at which iteration starts.
-        step: Distance between the indices that iteration takes; worker k of n: ``first=k, step=n``.
-        config: The law of the scenes.
+        step: Distance between the indices of an iteration; worker k of n has ``first=k, step=n``.
+        config: Distribution of the scenes.
+
+    Raises:
+        ValueError: If a number is out of range.
     """
 
     def __init__(self, seed: int, *, first: int = 0, step: int = 1, config: ScenesConfig | None = None) -> None:
@@ -189,7 +179,7 @@ class SyntheticScenes:
             index += self.step
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float64], RotatedBox | None]:
-        """Returns scene ``index`` >= 0 of the series, whatever was drawn before."""
+        """Returns scene ``index`` of the series, at least 0."""
         rng = np.random.RandomState(np.random.PCG64((self.seed, index)))
         image, box, _ = draw_scene(
             rng,
@@ -205,8 +195,6 @@ def _check(*, noise_level: float, num_lines: int, image_size: int) -> None:
     if not 0 <= noise_level < math.inf:
         raise ValueError(f"noise_level must be at least 0 and finite, got {noise_level}")
     if not isinstance(num_lines, int | np.integer) or num_lines < 0:
-        raise ValueError(f"no_lines must be a whole number of at least 0, got {num_lines}")
+        raise ValueError(f"num_lines (make_data: no_lines) must be a whole number of at least 0, got {num_lines}")
     if not isinstance(image_size, int | np.integer) or image_size < LINE_RANGE:
-        raise ValueError(
-            f"image_size must be at least {LINE_RANGE}, a whole number (lines span {LINE_RANGE} px), got {image_size}"
-        )
+        raise ValueError(f"image_size must be at least {LINE_RANGE} px and a whole number, got {image_size}")

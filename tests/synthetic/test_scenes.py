@@ -1,4 +1,4 @@
-"""Bit-exactness of the generator against the reference's recorded hashes, and the library's own series of scenes."""
+"""The generator against recorded hashes of the task's generator, and the series of scenes."""
 
 import hashlib
 import json
@@ -12,7 +12,6 @@ from centerdet import ScenesConfig, SyntheticScenes, benchmark_scenes, make_data
 from centerdet.synthetic.scenes import draw_benchmark
 from tests.helpers import GOLDEN
 
-DATA = GOLDEN
 ARGUMENTS = {
     "default": {},
     "no_noise": {"has_spaceship": True, "noise_level": 0, "no_lines": 0},
@@ -21,9 +20,9 @@ ARGUMENTS = {
     "harder": {"noise_level": 1.0, "no_lines": 12},
     "big": {"image_size": 320},
 }
-GOLDEN = [
+RECORDED = [
     pytest.param(ARGUMENTS[group], row, id=f"{group}-{row['seed']}")
-    for group, rows in json.loads((DATA / "images.json").read_text()).items()
+    for group, rows in json.loads((GOLDEN / "images.json").read_text()).items()
     for row in rows
 ]
 
@@ -32,8 +31,8 @@ def digest(image):
     return hashlib.sha256(np.ascontiguousarray(image, dtype="<f8").tobytes())
 
 
-@pytest.mark.parametrize(("arguments", "row"), GOLDEN)
-def test_make_data_is_the_reference_bit_for_bit(arguments, row):
+@pytest.mark.parametrize(("arguments", "row"), RECORDED)
+def test_make_data_equals_the_recorded_scenes_bit_for_bit(arguments, row):
     np.random.seed(row["seed"])
     image, label = make_data(**arguments)
     expected = [np.nan if value is None else value for value in row["label"]]
@@ -43,8 +42,8 @@ def test_make_data_is_the_reference_bit_for_bit(arguments, row):
     assert image.dtype == np.float64
 
 
-def test_a_stream_of_2000_calls_is_the_references():
-    stream = np.load(DATA / "stream_seed0_2000.npz")
+def test_a_stream_of_2000_calls_equals_the_recorded_one():
+    stream = np.load(GOLDEN / "stream_seed0_2000.npz")
     np.random.seed(0)
     labels, digests = [], []
     for _ in range(2000):
@@ -55,7 +54,7 @@ def test_a_stream_of_2000_calls_is_the_references():
     assert hashlib.sha256(b"".join(digests)).digest() == stream["digest"].tobytes()
 
 
-def test_official_scenes_are_make_datas_and_leave_the_global_stream_alone():
+def test_benchmark_scenes_are_those_of_make_data_and_keep_the_global_stream():
     np.random.seed(7)
     expected = [make_data() for _ in range(20)]
     before = np.random.get_state()[1].copy()
@@ -65,19 +64,19 @@ def test_official_scenes_are_make_datas_and_leave_the_global_stream_alone():
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
-def test_drawn_scenes_tell_where_their_lines_run():
+def test_scenes_hold_the_lines_that_were_drawn():
     for scene in draw_benchmark(3, 5, noise_level=0.0):
         for x0, y0, x1, y1 in scene.lines.tolist():
             rows, columns = line(y0, x0, y1, x1)
             ends = scene.image[[y0, y1], [x0, x1]]
             assert (ends > 0).all()
-            assert (scene.image[rows, columns] > 0).mean() > 0.5  # where a line's ways of rounding agree
+            assert (scene.image[rows, columns] > 0).mean() > 0.5  # the two directions of a line round ties differently
         assert scene.lines.shape == (6, 4)
 
 
-def test_other_noise_and_lines_are_those_of_make_data():
+def test_benchmark_scenes_take_other_noise_levels_and_numbers_of_lines():
     np.random.seed(11)
-    expected = [make_data(noise_level=0.6, num_lines=2)[0] for _ in range(3)]
+    expected = [make_data(noise_level=0.6, no_lines=2)[0] for _ in range(3)]
     for (image, _), same in zip(benchmark_scenes(11, 3, noise_level=0.6, num_lines=2), expected, strict=True):
         np.testing.assert_array_equal(image, same)
 
@@ -103,7 +102,7 @@ def test_arguments_out_of_range_are_refused_before_anything_is_drawn(arguments, 
     assert np.random.rand() == drawn
 
 
-def test_scenes_repeat_themselves_and_leave_the_global_stream_alone():
+def test_series_are_repeatable_and_keep_the_global_stream():
     np.random.seed(3)
     first = list(islice(SyntheticScenes(5), 6))
     second = list(islice(SyntheticScenes(5), 6))
@@ -115,7 +114,7 @@ def test_scenes_repeat_themselves_and_leave_the_global_stream_alone():
     assert np.random.rand() == drawn
 
 
-def test_workers_share_a_series_without_repeating_each_other():
+def test_workers_share_a_series_without_repetition():
     series = [digest(image).digest() for image, _ in islice(SyntheticScenes(5), 12)]
     shares = [digest(image).digest() for k in range(3) for image, _ in islice(SyntheticScenes(5, first=k, step=3), 4)]
     assert sorted(shares) == sorted(series)
@@ -129,18 +128,18 @@ def test_scenes_follow_their_config():
     for image, box in islice(SyntheticScenes(1, config=config), 5):
         assert image.shape == (256, 256)
         assert box is not None
-        bright = np.argwhere(image > 0.5)[:, ::-1]  # as (x, y): pixels of the outline alone
+        bright = np.argwhere(image > 0.5)[:, ::-1]  # as (x, y): only pixels of the outline
         assert np.linalg.norm(bright - [box.x, box.y], axis=1).max() <= np.hypot(box.width, box.height) / 2 + 1.5
     assert all(box is None for _, box in islice(SyntheticScenes(1, config=ScenesConfig(ship_probability=0.0)), 5))
 
 
 @pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 0, "first": -1}, {"seed": 0, "step": 0}])
-def test_impossible_series_are_refused(arguments):
+def test_numbers_of_series_out_of_range_are_refused(arguments):
     with pytest.raises(ValueError, match="seed >= 0"):
         SyntheticScenes(**arguments)
 
 
 @pytest.mark.parametrize("arguments", [{"ship_probability": 1.1}, {"noise_level": 1.1}, {"image_size": 100}])
-def test_impossible_configs_are_refused(arguments):
+def test_settings_out_of_range_are_refused(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         ScenesConfig(**arguments)
