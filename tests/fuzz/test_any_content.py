@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from centerdet.box import RotatedBox
+from centerdet.data import dota, yolo_obb
 from centerdet.data.config import DataConfig, read_data_config
-from centerdet.data.labels import read_csv, read_text
+from centerdet.data.csv_labels import read_csv
+from centerdet.data.labels import ErrorCollector
 from centerdet.strict_yaml import parse, read_yaml
 from centerdet.training.checkpoint import load_checkpoint, save_checkpoint
 from centerdet.training.config import Config, ImagesConfig, read_config
@@ -49,14 +51,15 @@ def is_valid(box):
     return isinstance(box, RotatedBox) and all(math.isfinite(value) for value in dataclasses.astuple(box))
 
 
-@given(content=lines(" ", 9, 9, 10, 8), has_heading=st.booleans(), format=st.sampled_from(["yolo", "dota"]))
+@given(content=lines(" ", 9, 9, 10, 8), has_heading=st.booleans(), format=st.sampled_from([yolo_obb, dota]))
 @settings(max_examples=120)
 def test_no_numbers_in_a_text_label_crash(content, has_heading, format, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "a.txt"
     path.write_bytes(content.encode("utf-8", "replace"))
-    labels, errors = read_text(path, format=format, size=(320, 200), has_heading=has_heading)
+    errors = ErrorCollector()
+    labels = format.read_file(path, size=(320, 200), has_heading=has_heading, errors=errors)
     assert all(is_valid(label.box) for label in labels)
-    assert all(error.startswith(str(path)) for error in errors)
+    assert all(error.startswith(str(path)) for error in errors.messages)
 
 
 @given(content=lines(",", 6, 6, 5), has_heading=st.booleans())
@@ -65,9 +68,10 @@ def test_no_numbers_in_a_table_of_labels_crash(content, has_heading, tmp_path_fa
     path = tmp_path_factory.getbasetemp() / "a.csv"
     path.write_bytes(f"image,x,y,yaw,width,height\n{content}".encode("utf-8", "replace"))
     with contextlib.suppress(ValueError):  # from the csv module
-        labels, errors = read_csv(path, has_heading=has_heading)
+        errors = ErrorCollector()
+        labels = read_csv(path, has_heading=has_heading, errors=errors)
         assert all(is_valid(label.box) for found in labels.values() for label in found or [])
-        assert all(error.startswith(str(path)) for error in errors)
+        assert all(error.startswith(str(path)) for error in errors.messages)
 
 
 def keys_of(kind):

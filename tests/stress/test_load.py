@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from centerdet.data.image_io import find_images
-from centerdet.data.predict import answer
+from centerdet.data.predict import predict_files
 from tests.helpers import make_detector, noisy_bar
 
 
@@ -92,13 +92,13 @@ def test_broken_files_do_not_affect_the_predictions_of_the_others(count, tmp_pat
     broken = paths[7::20]
     for number, path in enumerate(broken):
         break_file(path, number % 6)
-    detector, told = make_detector(), []
+    detector, errors = make_detector(), []
     expected = detector.detect_batch(pictures)
-    answers = list(answer(detector, paths, failed=told.append))
-    assert [path for path, _, _ in answers] == [path for path in paths if path not in set(broken)]
-    assert len(told) == len(broken) == count // 20
-    assert all(str(path) in line and "\n" not in line for path, line in zip(broken, told, strict=True))
-    for path, _, found in answers:
+    results = list(predict_files(detector, paths, on_error=errors.append))
+    assert [result.path for result in results] == [path for path in paths if path not in set(broken)]
+    assert len(errors) == len(broken) == count // 20
+    assert all(str(path) in line and "\n" not in line for path, line in zip(broken, errors, strict=True))
+    for path, _, found in results:
         other = expected[int(path.stem) % 10]
         assert (found is None) == (other is None)
         if found is not None:

@@ -125,7 +125,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         ({"boxes": torch.ones(4, 4)}, r"got shapes .*\(4, 4\)"),
         ({"boxes": torch.full((4, 5), math.nan)}, "boxes must be finite"),
         ({"boxes": torch.zeros(4, 5)}, "sizes above 0"),
-        ({"has_object": torch.ones(4)}, "present bool, got .* torch.float32"),
+        ({"has_object": torch.ones(4)}, "has_object bool, got .* torch.float32"),
         ({"has_object": torch.ones(3, dtype=torch.bool)}, "got shapes"),
     ],
 )
