@@ -136,13 +136,6 @@ def parse_evaluation_options(
     return options
 
 
-def parse_measurement(
-    parser: argparse.ArgumentParser, arguments: list[str] | None, *, samples: int, seed: int
-) -> argparse.Namespace:
-    """The old name of ``parse_evaluation_options``; goes when the last script has changed."""
-    return parse_evaluation_options(parser, arguments, num_samples=samples, seed=seed)
-
-
 def write_json(path: Path, metadata: Any) -> None:
     """Writes a JSON file, indented."""
     write_atomically(path, (json.dumps(metadata, indent=2) + "\n").encode())

@@ -12,7 +12,7 @@ from centerdet.data.config import read_data_config
         ("intensity: [0, 4095]", "unknown key 'intensity'; did you mean 'intensity_range'?"),
         (
             "several: largest",
-            "unknown key 'several'; known are format, train, validation, test, held_out, has_heading, ",
+            "unknown key 'several'; known are format, train, validation, test, held_out, ",
         ),
         ("val: {images: a, labels: b}", "unknown key 'val'; did you mean 'validation'?"),
         ("train: {image: a, labels: b}", "unknown key 'train.image'; did you mean 'images'?"),

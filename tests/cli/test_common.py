@@ -1,0 +1,114 @@
+"""What all commands share: errors, exit codes, help, devices, options."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import textwrap
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from centerdet.cli.common import fail_cleanly, parse_evaluation_options, select_device, set_threads
+from centerdet.cli.main import main
+from centerdet.data.config import read_data_config
+from tests.helpers import ROOT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "nowhere/*.png"], "no file, folder or match"),
+        (["predict", "x", "--batch-size", "0"], "--batch-size must be at least 1"),
+        (["predict", ".", "--format", "yolo"], "name a folder with --out"),
+        (["check", "nowhere.yaml"], "nowhere.yaml"),
+        (["train", "nowhere.yaml"], "nowhere.yaml"),
+        (["evaluate", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_exit_code_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("one.png", np.zeros((64, 64), np.uint8))
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+
+
+def test_a_closed_stdout_is_no_error(dataset, tmp_path):
+    page = tmp_path / "report.html"
+    command = [sys.executable, "-m", "centerdet", "evaluate", str(dataset), "--split", "train"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [*command, "--html-report", str(page)], stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+    assert page.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "output"),
+    [
+        (None, 0, ""),
+        (ValueError("two\n  lines"), 2, "error: two lines\n"),
+        (MemoryError("too large"), 2, "error: too large\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (KeyboardInterrupt("at step 3"), 130, "interrupted: at step 3\n"),
+    ],
+)
+def test_exit_codes(error, code, output, capsys):
+    @fail_cleanly
+    def command():
+        if error is not None:
+            raise error
+
+    assert command() == code
+    assert capsys.readouterr().err == output
+
+
+def test_programming_errors_keep_their_traceback():
+    @fail_cleanly
+    def command():
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        command()
+
+
+def test_devices_and_threads_that_do_not_exist_are_refused():
+    assert select_device("cpu") == torch.device("cpu")
+    assert select_device(None).type in ("cpu", "cuda")
+    with pytest.raises(ValueError, match="cannot use device 'abacus'"):
+        select_device("abacus")
+    before = torch.get_num_threads()
+    set_threads(None)
+    assert torch.get_num_threads() == before
+    with pytest.raises(ValueError, match="--threads must be at least 1, got 0"):
+        set_threads(0)
+
+
+def test_evaluation_options_are_checked_before_the_work(tmp_path):
+    def parse(*arguments):
+        return parse_evaluation_options(argparse.ArgumentParser(), list(arguments), num_samples=7, seed=3)
+
+    options = parse()
+    assert vars(options) == {"num_samples": 7, "seed": 3, "weights": None, "device": None, "json": None}
+    with pytest.raises(ValueError, match="--num-samples must be at least 1, got 0"):
+        parse("--num-samples", "0")
+    with pytest.raises(ValueError, match="there is no writable folder"):
+        parse("--json", str(tmp_path / "nowhere" / "report.json"))
+
+
+@pytest.mark.parametrize("command", ["check", "train", "evaluate"])
+def test_help_describes_the_file_of_a_dataset(command, capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    example = re.search(r"\n\n(    format: .*?)\n\n", text, re.DOTALL).group(1)
+    (tmp_path / "data.yaml").write_text(textwrap.dedent(example))
+    assert read_data_config(tmp_path / "data.yaml").intensity_range == (0, 4095)

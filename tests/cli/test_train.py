@@ -1,0 +1,69 @@
+"""``centerdet train``."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import centerdet
+from centerdet.cli.main import main
+from tests.helpers import BOXES, write_dataset
+
+SMALL = """
+network: {channels: [8, 8], num_blocks: [1, 1]}
+training: {steps: 4, warmup_steps: 1, validate_every: 2, log_every: 1, checkpoint_every: 2}
+batch_size: 2
+crop_size: 64
+augmentation: {flips: true, quarter_turns: true, rotation: 10}
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_the_result_can_be_evaluated(dataset, config, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["train", str(dataset), "--config", str(config), "--out", str(run), "--device", "cpu"]) == 0
+    detector = centerdet.load(run / "best.safetensors")
+    extents = [np.sqrt(box.width * box.height) for box in BOXES if box]
+    assert detector.codec.config.size_unit == pytest.approx(np.exp(np.mean(np.log(extents))), abs=0.1)
+    page, scores = tmp_path / "report.html", tmp_path / "report.json"
+    command = ["evaluate", str(dataset), "--split", "validation", "--weights", str(run / "best.safetensors")]
+    assert main([*command, "--threshold", "0", "--html-report", str(page), "--json", str(scores)]) == 0
+    assert "AP@0.7" in capsys.readouterr().out
+    assert json.loads(scores.read_text())["samples"] == 4
+    text = page.read_text()
+    assert text.count("<svg") == 4
+    assert text.count("data:image/jpeg;base64,") == 12  # four images in each of three galleries
+    assert text.count("<figcaption>000.png: ") == 3
+    assert not re.search(r'(src|href)="(?!data:|#)', text)  # no reference to another file
+
+
+def test_init_starts_from_other_weights_and_resume_continues(dataset, config, tmp_path):
+    command = ["train", str(dataset), "--config", str(config), "--out", str(tmp_path / "run")]
+    assert main([*command, "--init", "accurate"]) == 0
+    trained = centerdet.load(tmp_path / "run" / "best.safetensors")
+    assert trained.network.config == centerdet.load().network.config
+    assert main(command) == 2  # without --resume, the run would be overwritten
+    assert main([*command, "--init", "accurate", "--resume"]) == 0
+
+
+def test_without_a_heading_detections_have_only_an_axis(config, tmp_path, capsys):
+    data = write_dataset(tmp_path, "yolo", split="train")
+    write_dataset(tmp_path, "yolo", split="validation")
+    data.write_text(data.read_text() + "has_heading: false\n")
+    run = tmp_path / "run"
+    assert main(["train", str(data), "--config", str(config), "--out", str(run)]) == 0
+    detector = centerdet.load(run / "best.safetensors", threshold=0.0)
+    assert detector.detect(np.zeros((64, 64))).has_heading is False
+    images, found = str(tmp_path / "validation" / "images"), tmp_path / "found.jsonl"
+    weights = ["--weights", str(run / "best.safetensors"), "--threshold", "0"]
+    assert main(["predict", images, *weights, "--format", "jsonl", "--out", str(found)]) == 0
+    assert {json.loads(line)["has_heading"] for line in found.read_text().splitlines()} == {False}
+    assert main(["evaluate", str(data), *weights, "--split", "validation"]) == 0
+    assert "axis within 30 deg" in capsys.readouterr().out
