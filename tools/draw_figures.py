@@ -36,7 +36,8 @@ def draw_scene(detector: centerdet.Detector, seed: int) -> bytes:
         draw_detection(marked),
         draw_detection(marked, predicted=predicted, target=target, heatmap=heatmap),
     ]
-    return cv2.imencode(".png", contact_sheet(tiles, columns=3)[..., ::-1])[1].tobytes()
+    sheet = contact_sheet(tiles, columns=3)
+    return cv2.imencode(".png", sheet[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
 
 
 def mark_certain_pixels(image: NDArray, noise_level: float) -> NDArray[np.float64]:
