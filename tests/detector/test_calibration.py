@@ -5,12 +5,12 @@ import torch
 from centerdet.detector.calibration import Calibration, calibration_error, fit_calibration, reliability
 
 
-def test_the_default_changes_nothing():
+def test_the_default_leaves_peaks_unchanged():
     peaks = torch.tensor([0.01, 0.3, 0.5, 0.99])
     torch.testing.assert_close(Calibration()(peaks), peaks)
 
 
-def test_it_is_the_stated_formula_and_stays_in_range():
+def test_scores_follow_the_documented_formula_and_stay_in_range():
     peak = torch.tensor([0.2, 0.9])
     margin = 0.7 * peak.log() - 1.8 * (1 - peak).log() + 0.4
     torch.testing.assert_close(Calibration(a=0.7, b=1.8, c=0.4)(peak), 1 / (1 + (-margin).exp()))
@@ -20,34 +20,34 @@ def test_it_is_the_stated_formula_and_stays_in_range():
 
 
 @pytest.mark.parametrize("values", [{"a": -0.1}, {"b": -1.0}, {"c": float("nan")}, {"a": float("inf")}])
-def test_falling_or_undefined_calibrations_are_refused(values):
+def test_decreasing_or_undefined_calibrations_are_refused(values):
     with pytest.raises(ValueError, match="a calibration needs finite numbers, a and b at least 0"):
         Calibration(**values)
 
 
-def test_the_law_of_what_was_seen_is_found_again():
+def test_fitting_recovers_the_true_calibration():
     rng = np.random.default_rng(0)
-    law = Calibration(a=0.5, b=1.5, c=-0.3)
+    true = Calibration(a=0.5, b=1.5, c=-0.3)
     peaks = rng.random(40_000)
-    chance = law(torch.from_numpy(peaks)).numpy()
-    right = rng.random(len(peaks)) < chance
-    fitted = fit_calibration(peaks, right)
-    assert (fitted.a, fitted.b, fitted.c) == pytest.approx((law.a, law.b, law.c), abs=0.08)
+    probability = true(torch.from_numpy(peaks)).numpy()
+    correct = rng.random(len(peaks)) < probability
+    fitted = fit_calibration(peaks, correct)
+    assert (fitted.a, fitted.b, fitted.c) == pytest.approx((true.a, true.b, true.c), abs=0.08)
     scores = fitted(torch.from_numpy(peaks)).numpy()
-    assert np.abs(scores - chance).max() < 0.02
-    assert calibration_error(scores, right) < 0.01 < 0.05 < calibration_error(peaks, right)
+    assert np.abs(scores - probability).max() < 0.02
+    assert calibration_error(scores, correct) < 0.01 < 0.05 < calibration_error(peaks, correct)
 
 
-def test_a_higher_peak_never_means_a_lower_score():
+def test_a_higher_peak_never_gets_a_lower_score():
     rng = np.random.default_rng(1)
     peaks = rng.random(500)
-    fitted = fit_calibration(peaks, rng.random(500) > peaks)  # the other way round
+    fitted = fit_calibration(peaks, rng.random(500) > peaks)  # high peaks are wrong
     assert min(fitted.a, fitted.b) >= 0
     assert (np.diff(fitted(torch.linspace(0, 1, 99)).numpy()) >= -1e-9).all()
 
 
 @pytest.mark.parametrize("count", [2, 20, 500])
-def test_samples_that_a_threshold_separates_have_a_calibration_too(count):
+def test_separable_samples_get_a_finite_calibration(count):
     peaks = np.linspace(0.01, 0.99, count)
     fitted = fit_calibration(peaks, peaks > 0.5)
     low, high = fitted(torch.tensor([0.01, 0.99])).tolist()
@@ -56,10 +56,10 @@ def test_samples_that_a_threshold_separates_have_a_calibration_too(count):
     assert max(fitted.a, fitted.b, abs(fitted.c)) < 200
 
 
-@pytest.mark.parametrize("right", [[True, True], [False, False]])
-def test_without_both_kinds_there_is_nothing_to_learn(right):
-    with pytest.raises(ValueError, match=rf"needs right and wrong detections, got {sum(right)} right ones of 2"):
-        fit_calibration([0.2, 0.7], right)
+@pytest.mark.parametrize("correct", [[True, True], [False, False]])
+def test_fitting_needs_correct_and_wrong_detections(correct):
+    with pytest.raises(ValueError, match=rf"needs correct and wrong detections, got {sum(correct)} correct ones of 2"):
+        fit_calibration([0.2, 0.7], correct)
 
 
 def test_reliability_counts_in_bins():
@@ -71,5 +71,5 @@ def test_reliability_counts_in_bins():
     assert error == pytest.approx((2 * 0.49 + 0.5 + 2 * 0.5) / 5)
 
 
-def test_no_detections_have_no_error():
+def test_calibration_error_without_detections_is_zero():
     assert calibration_error([], []) == 0

@@ -1,82 +1,94 @@
-import json
+import copy
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 import centerdet
-from centerdet import CenterNet, Codec, CodecConfig, Detector, NetworkConfig
+from centerdet import CenterNet, Codec, CodecConfig, Detector, NetworkConfig, RefinementConfig, ScenePrior
 from centerdet.detector.calibration import Calibration
-from centerdet.model.equivariant import matrices, transform
+from centerdet.detector.detector import make_codec
+from centerdet.model.dihedral import matrices, transform
+from centerdet.refine import search
 from tests.helpers import make_detector
 
 SIZES = [(64, 64), (200, 200), (64, 64), (131, 77), (200, 200), (64, 64)]
-
-
-def test_the_codec_must_be_made_for_the_network():
-    network = CenterNet(NetworkConfig(channels=(8,), num_blocks=(1,), stride=2))
-    with pytest.raises(ValueError, match="codec stride must be the network's, 2, got 4"):
-        Detector(network, Codec())
 
 
 @pytest.fixture
 def detector():
     torch.manual_seed(0)
     network = CenterNet(NetworkConfig(channels=(8, 8), num_blocks=(1, 1)))
-    return Detector(network, Codec(config=CodecConfig(size_unit=20)), threshold=0.0, report={"step": 3})
+    return Detector(network, Codec(config=CodecConfig(size_unit=20)), threshold=0.0, metadata={"step": 3})
 
 
-def images(seed=0, dtype=np.float32):
+def make_images(seed=0, dtype=np.float32):
     rng = np.random.default_rng(seed)
     return [rng.random(size).astype(dtype) for size in SIZES]
 
 
-def test_a_detection_is_a_box_and_a_score(detector):
-    found = detector(images()[1])
-    assert isinstance(found, centerdet.Detection)
-    assert isinstance(found.box, centerdet.RotatedBox)
-    assert found.box.corners().shape == (4, 2)
-    assert 0 <= found.score <= 1
-    assert detector.detect(images()[1]) == found
+def test_codec_must_fit_the_network():
+    network = CenterNet(NetworkConfig(channels=(8,), num_blocks=(1,), stride=2))
+    with pytest.raises(ValueError, match=r"codec stride must be the network's, 2, got 4; use make_codec\(network\)"):
+        Detector(network, Codec())
+    with pytest.raises(ValueError, match="codec has_heading must be the network's, True, got False"):
+        Detector(network, Codec(stride=2, has_heading=False))
+
+
+def test_make_codec_fits_the_network():
+    network = CenterNet(NetworkConfig(channels=(8,), num_blocks=(1,), stride=2, has_heading=False))
+    codec = make_codec(network, CodecConfig(size_unit=20))
+    assert (codec.stride, codec.has_heading, codec.config.size_unit) == (2, False, 20)
+    assert Detector(network, make_codec(network)).has_heading is False
+
+
+def test_a_detection_has_a_box_and_a_score(detector):
+    detection = detector(make_images()[1])
+    assert isinstance(detection, centerdet.Detection)
+    assert isinstance(detection.box, centerdet.RotatedBox)
+    assert detection.box.corners().shape == (4, 2)
+    assert 0 <= detection.score <= 1
+    assert detector.detect(make_images()[1]) == detection
 
 
 def test_the_score_is_the_calibrated_peak(detector):
-    peak = torch.tensor(detector(images()[1]).score, dtype=torch.float64)
+    peak = torch.tensor(detector(make_images()[1]).score, dtype=torch.float64)
     detector.calibration = Calibration(a=0.5, b=2.0, c=0.3)
-    assert detector(images()[1]).score == pytest.approx(detector.calibration(peak).item(), rel=1e-4)
-    assert detector(images()[1]).score != pytest.approx(peak.item(), rel=1e-2)
+    assert detector(make_images()[1]).score == pytest.approx(detector.calibration(peak).item(), rel=1e-4)
+    assert detector(make_images()[1]).score != pytest.approx(peak.item(), rel=1e-2)
 
 
-def test_below_the_threshold_there_is_nothing(detector):
+def test_nothing_is_reported_below_the_threshold(detector):
     detector.threshold = 0.9
-    assert detector(images()[0]) is None
-    assert detector.detect_batch(images()) == [None] * len(SIZES)
+    assert detector(make_images()[0]) is None
+    assert detector.detect_batch(make_images()) == [None] * len(SIZES)
 
 
-def test_batches_of_mixed_sizes_keep_their_order(detector):
-    together = detector.detect_batch(images(), batch_size=2)
-    for image, found in zip(images(), together, strict=True):
+def test_batches_of_mixed_sizes_give_the_detections_of_single_images(detector):
+    together = detector.detect_batch(make_images(), batch_size=2)
+    for image, detection in zip(make_images(), together, strict=True):
         alone = detector.detect(image)
-        np.testing.assert_allclose(found.box.to_array(), alone.box.to_array(), atol=1e-4)
-        assert found.score == pytest.approx(alone.score, abs=1e-6)
+        np.testing.assert_allclose(detection.box.to_array(), alone.box.to_array(), atol=1e-4)
+        assert detection.score == pytest.approx(alone.score, abs=1e-6)
     assert detector.detect_batch([]) == []
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
-        detector.detect_batch(images(), batch_size=-1)
+        detector.detect_batch(make_images(), batch_size=-1)
     assert len(detector.detect_batch(np.zeros((3, 64, 64)))) == 3
 
 
 @pytest.mark.parametrize("element", range(8))
-def test_a_turned_or_mirrored_image_shows_the_moved_object(detector, element):
-    image = torch.from_numpy(images()[1])
+def test_boxes_turn_and_flip_with_the_image(detector, element):
+    image = torch.from_numpy(make_images()[1])
     side = len(image) - 1
-    straight, turned = (detector(transform(array, k).numpy()).box for array, k in ((image, 0), (image, element)))
+    original, moved = (detector(transform(array, k).numpy()).box for array, k in ((image, 0), (image, element)))
     matrix = matrices()[element].double().numpy()
-    center = matrix @ [straight.x - side / 2, straight.y - side / 2] + side / 2
-    np.testing.assert_allclose([turned.x, turned.y], center, atol=1e-3)
-    has_heading = matrix @ [np.sin(straight.yaw), np.cos(straight.yaw)]
-    np.testing.assert_allclose([np.sin(turned.yaw), np.cos(turned.yaw)], has_heading, atol=1e-3)
-    np.testing.assert_allclose([turned.width, turned.height], [straight.width, straight.height], atol=1e-3)
+    center = matrix @ [original.x - side / 2, original.y - side / 2] + side / 2
+    np.testing.assert_allclose([moved.x, moved.y], center, atol=1e-3)
+    heading = matrix @ [np.sin(original.yaw), np.cos(original.yaw)]
+    np.testing.assert_allclose([np.sin(moved.yaw), np.cos(moved.yaw)], heading, atol=1e-3)
+    np.testing.assert_allclose([moved.width, moved.height], [original.width, original.height], atol=1e-3)
 
 
 def test_the_heatmap_is_aligned_with_the_image(detector, monkeypatch):
@@ -85,7 +97,7 @@ def test_the_heatmap_is_aligned_with_the_image(detector, monkeypatch):
     torch.nn.init.zeros_(network.heads.scalars)
     heatmap = Detector(network, Codec()).heatmap(image)
     assert heatmap.shape == image.shape
-    np.testing.assert_allclose(heatmap, 0.01, rtol=1e-4)  # the prior
+    np.testing.assert_allclose(heatmap, 0.01, rtol=1e-4)  # heatmap_prior
     logits = torch.full((1, 1, 23, 33), -10.0)
     logits[0, 0, 5, 7] = 10.0
     maps = torch.zeros(1, 2, 23, 33)
@@ -99,110 +111,26 @@ def test_the_heatmap_is_aligned_with_the_image(detector, monkeypatch):
     assert (weights * xs).sum() / weights.sum() == pytest.approx(29.5, abs=1e-3)
 
 
-def test_a_saved_detector_comes_back_whole(detector, tmp_path):
-    path = tmp_path / "weights.safetensors"
-    detector.threshold, detector.calibration = 0.005, Calibration(a=0.5, b=2.0, c=0.3)
-    detector.save(path)
-    loaded = centerdet.load(path)
-    assert loaded.threshold == 0.005
-    assert loaded.calibration == detector.calibration
-    assert loaded.metadata == {"step": 3}
-    assert loaded.network.config == detector.network.config
-    assert loaded.codec.config == detector.codec.config
-    assert loaded.detect_batch(images()) == detector.detect_batch(images())
-    assert [file.name for file in tmp_path.iterdir()] == ["weights.safetensors"]
-    assert centerdet.load(path, threshold=0.7).threshold == 0.7
-
-
-@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "0.5"])
-def test_a_threshold_outside_0_to_1_is_refused(detector, threshold, tmp_path):
-    with pytest.raises(ValueError, match=r"threshold must lie in \[0, 1\]"):
-        detector.threshold = threshold
-    detector.save(tmp_path / "w")
-    with pytest.raises(ValueError, match=r"threshold must lie in \[0, 1\]"):
-        centerdet.load(tmp_path / "w", threshold=threshold)
-
-
-def test_a_device_that_is_not_there_is_refused(detector, tmp_path):
-    assert detector.to("cpu") is detector
-    detector.save(tmp_path / "weights")
-    for device in ("abacus", "cuda:99"):
-        with pytest.raises(ValueError, match=f"cannot use device '{device}'"):
-            centerdet.load(tmp_path / "weights", device=device)
-
-
-def test_a_bad_image_is_named(detector):
-    with pytest.raises(ValueError, match="image 1: .*NaN"):
-        detector.detect_batch([np.zeros((64, 64)), np.full((64, 64), np.nan)])
+def test_an_image_of_the_wrong_shape_has_no_heatmap(detector):
     with pytest.raises(ValueError, match="2 dimensions"):
         detector.heatmap(np.zeros((64, 64, 3)))
 
 
-def metadata(**changes):
-    detector = {"widths": [8], "blocks": [1]}
-    facts = {"network": detector, "codec": {}, "threshold": 0.5, "calibration": {}, "report": {}, **changes}
-    return {"format": "centerdet weights 2"} | {key: json.dumps(value) for key, value in facts.items()}
+def test_the_first_candidate_is_the_detection(detector):
+    images = np.stack([make_images()[1], make_images(1)[1]])
+    boxes, scores = detector.candidates(images, 3)
+    assert (boxes.shape, scores.shape) == ((2, 3, 5), (2, 3))
+    assert (np.diff(scores) <= 0).all()
+    for box, detection in zip(boxes[:, 0], detector.detect_batch(images), strict=True):
+        np.testing.assert_array_equal(box, detection.box.to_array())
+    one, _ = detector.candidates(images, 1)
+    np.testing.assert_array_equal(one, boxes[:, :1])
 
 
-def parameters(**config):
-    return CenterNet(NetworkConfig(**{"widths": (8,), "blocks": (1,), **config})).state_dict()
-
-
-@pytest.mark.parametrize(
-    ("tensors", "header", "message"),
-    [
-        (parameters(), None, "its format is"),
-        (parameters(), {**metadata(), "format": "centerdet weights 0"}, "its format is"),
-        (parameters(channels=(16,)), metadata(), "size mismatch"),
-        (parameters(channels=(8, 8), num_blocks=(1, 1)), metadata(), "Unexpected key"),
-        ({"x": torch.zeros(1)}, metadata(), "Missing key"),
-        (parameters(), metadata(network={"wdths": [8]}), "wdths"),
-        (parameters(), metadata(network={"widths": "many", "blocks": [1]}), "many"),
-        (parameters(), metadata(network=[1]), ""),
-        (parameters(), metadata(network=None), ""),
-        (parameters(), metadata(codec="x"), ""),
-        (parameters(), metadata(codec={"window": 3.0}), "window must be a whole number"),
-        (parameters(), metadata(codec={"size_unit": float("nan")}), "size_unit"),
-        (parameters(), metadata(report=5), "report an object"),
-        (parameters() | {"heads.bias": torch.tensor([float("nan")])}, metadata(), "heads.bias holds NaN"),
-        (parameters() | {"heads.bias": torch.tensor([1])}, metadata(), "heads.bias is torch.int64"),
-        (parameters(), metadata(threshold=2), "threshold must lie"),
-        (parameters(), metadata(calibration={"a": -1}), "a calibration needs"),
-        (parameters(), metadata(calibration=None), ""),
-        (parameters(), metadata(threshold="high"), "threshold must lie"),
-        (parameters(), {**metadata(), "network": "{"}, ""),
-        (parameters(), {key: value for key, value in metadata().items() if key != "codec"}, "codec"),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused(tensors, header, message, tmp_path):
-    path = tmp_path / "weights.safetensors"
-    save_file(tensors, path, header)
-    with pytest.raises(ValueError, match=f"cannot load weights .*weights.safetensors.*{message}"):
-        centerdet.load(path)
-
-
-def test_files_that_are_no_weights_are_refused(detector, tmp_path):
-    with pytest.raises(ValueError, match="there is no such file"):
-        centerdet.load(tmp_path / "missing")
-    with pytest.raises(ValueError, match="cannot load weights"):
-        centerdet.load(tmp_path)
-    detector.save(tmp_path / "whole")
-    content = (tmp_path / "whole").read_bytes()
-    for damaged in (b"", content[:100], content[:-1], b"\x80\x04" + content, b"hello" * 100):
-        (tmp_path / "damaged").write_bytes(damaged)
-        with pytest.raises(ValueError, match="not a whole safetensors file"):
-            centerdet.load(tmp_path / "damaged")
-
-
-def test_a_failed_save_leaves_the_old_file(detector, tmp_path, monkeypatch):
-    path = tmp_path / "weights"
-    detector.save(path)
-    before = path.read_bytes()
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        detector.save(path)
-    assert path.read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == ["weights"]
+def test_moving_to_a_device_returns_the_detector(detector):
+    assert detector.to("cpu") is detector
+    with pytest.raises(ValueError, match="cannot use device 'abacus'"):
+        detector.to("abacus")
 
 
 @pytest.fixture(params=[1, 2])
@@ -213,21 +141,7 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-def test_a_cpu_takes_few_images_at_once_with_the_same_answers(threads, monkeypatch):
-    detector, images = centerdet.load(), [image for image, _ in centerdet.benchmark_scenes(5, 12)]
-    found = [detector(image) for image in images]
-    seen = []
-    detector._fused.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
-    for pixels, counts in ((200_000, [4, 4, 4]), (1, [1] * 12)):
-        monkeypatch.setattr("centerdet.detector.CPU_VALUES", pixels * detector.network.config.channels[0])
-        seen.clear()
-        for one, other in zip(detector.detect_batch(images), found, strict=True):
-            assert (one is None) == (other is None)
-            assert one is None or one.box.to_array() == pytest.approx(other.box.to_array(), abs=1e-3)
-        assert sorted(seen) == sorted(counts)
-
-
-def test_an_autocast_holds_in_whatever_thread(threads):
+def test_autocast_reaches_every_thread(threads):
     detector = make_detector()
     images = np.random.default_rng(0).random((16, 200, 200)).astype(np.float32)
     exact = detector.candidates(images, 1)[0]
@@ -238,27 +152,104 @@ def test_an_autocast_holds_in_whatever_thread(threads):
     np.testing.assert_allclose(rounded, alone, atol=0.5)
 
 
-def test_a_detector_that_is_told_the_noise_level_sees_it():
-    """All that it knows of the background is in the evidence: the same evidence, the same maps."""
-    told = make_detector(noise_level=0.8).with_noise_level(0.4)
+def test_another_noise_level_scales_the_background():
+    """The network sees only the log-likelihood ratio: the same ratio gives the same maps."""
+    changed = make_detector(noise_level=0.8).with_noise_level(0.4)
     image = np.random.default_rng(0).uniform(0, 0.4, (64, 80)).astype(np.float32)
-    brighter = make_detector(noise_level=0.8)
-    np.testing.assert_allclose(told.heatmap(image), brighter.heatmap(2 * image), atol=1e-5)
-    assert abs(told.heatmap(image) - brighter.heatmap(image)).max() > 1e-3
-    assert told.network.config.noise_level == 0.4
-    assert brighter.network.config.noise_level == 0.8
+    original = make_detector(noise_level=0.8)
+    np.testing.assert_allclose(changed.heatmap(image), original.heatmap(2 * image), atol=1e-5)
+    assert abs(changed.heatmap(image) - original.heatmap(image)).max() > 1e-3
+    assert changed.network.config.noise_level == 0.4
+    assert original.network.config.noise_level == 0.8
 
 
-def test_what_is_told_goes_into_the_weights_file_and_the_refinement(tmp_path):
-    told = centerdet.load().with_noise_level(0.7)
-    told.save(tmp_path / "told.safetensors")
-    loaded = centerdet.load(tmp_path / "told.safetensors")
+def test_another_noise_level_keeps_the_other_settings():
+    detector = make_detector()
+    detector.calibration, detector.intensity_range = Calibration(c=0.5), (0.0, 2.0)
+    changed = detector.with_noise_level(0.4)
+    for name in ("threshold", "calibration", "intensity_range", "has_heading"):
+        assert getattr(changed, name) == getattr(detector, name)
+    assert changed.codec.config == detector.codec.config
+    assert changed.metadata == {"changed_noise_level": 0.4, "original_metadata": detector.metadata}
+
+
+def test_another_noise_level_reaches_the_refinement_and_the_weights_file(tmp_path):
+    changed = centerdet.load().with_noise_level(0.7)
+    changed.save(tmp_path / "changed.safetensors")
+    loaded = centerdet.load(tmp_path / "changed.safetensors")
     assert loaded.network.config.noise_level == loaded.refinement.scene.noise_level == 0.7
-    assert told.with_noise_level(1.0).refinement is None
+    assert changed.with_noise_level(1.0).refinement is None
 
 
-def test_a_noise_level_is_refused_where_it_means_nothing():
-    with pytest.raises(ValueError, match="know no noise level"):
+def test_a_useless_noise_level_is_refused():
+    with pytest.raises(ValueError, match="have no noise level"):
         make_detector(noise_level=None).with_noise_level(0.5)
     with pytest.raises(ValueError, match=r"noise_level must lie in \(0, 1\]"):
         make_detector().with_noise_level(1.5)
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The scenes for which refiners were built; these find nothing but lines in any image."""
+    scenes = []
+
+    class CountedRefiner:
+        def __init__(self, scene):
+            scenes.append(scene)
+
+        def refine_batch(self, images, guesses, *, threads):
+            return [None] * len(images)
+
+    monkeypatch.setattr(search, "Refiner", CountedRefiner)
+    return scenes
+
+
+def test_refinement_is_built_once(detector, built):
+    scene = ScenePrior()
+    detector.refinement = RefinementConfig(scene=scene, threshold=0.0)
+    for _ in range(3):
+        assert detector.detect(make_images()[1], refine=True).score < 1e-5
+        detector.detect_batch(make_images(), refine=True)
+    detector.with_refinement()
+    assert built == [scene]
+
+
+def test_refinement_follows_its_settings(detector, built):
+    image = make_images()[1]
+    detector.refinement = RefinementConfig(threshold=0.0)
+    low = detector.detect(image, refine=True).score
+    detector.refinement = replace(detector.refinement, calibration=Calibration(c=20.0))
+    assert detector.detect(image, refine=True).score > low
+    detector.refinement = replace(detector.refinement, threshold=1.0)
+    assert detector.detect(image, refine=True) is None
+    assert len(built) == 1
+    detector.refinement = RefinementConfig(scene=ScenePrior(num_lines=3))
+    detector.detect(image, refine=True)
+    assert [scene.num_lines for scene in built] == [6, 3]
+    detector.refinement = None
+    with pytest.raises(ValueError, match=r"has no refinement.*set detector.refinement = RefinementConfig\("):
+        detector.detect(image, refine=True)
+
+
+def test_changes_of_a_refined_detector_stay_its_own(detector, built):
+    detector.refinement = RefinementConfig(threshold=0.25)
+    detector.with_refinement().threshold = 0.75
+    assert detector.with_refinement().threshold == 0.25
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda detector: pickle.loads(pickle.dumps(detector))])
+def test_copies_detect_and_refine_alike(copied):
+    detector, images = centerdet.load("fast"), [image for image, _ in centerdet.benchmark_scenes(5, 3)]
+    refined = detector.detect_batch(images, refine=True)
+    assert any(refined)
+    twin = copied(detector)
+    assert twin.detect_batch(images) == detector.detect_batch(images)
+    assert twin.detect_batch(images, refine=True) == refined
+    assert twin.with_refinement()._refiner is not detector.with_refinement()._refiner
+
+
+def test_pickles_do_not_hold_the_refiner(detector):
+    size = len(pickle.dumps(detector))
+    detector.refinement = RefinementConfig()
+    detector.with_refinement()
+    assert len(pickle.dumps(detector)) < size + 10_000  # bytes; a refiner has five million

@@ -6,8 +6,8 @@ import torch
 
 from centerdet import Detection, RotatedBox, SyntheticScenes, evaluate, score_iou
 from centerdet.detector.calibration import Calibration
-from centerdet.evaluation.metrics import calibrate, predict_all, predict_all_unthresholded
-from centerdet.evaluation.report import choose_threshold, summarise, wilson_interval
+from centerdet.evaluation.metrics import calibrate, predict_all
+from centerdet.evaluation.report import summarise
 from tests.helpers import GOLDEN
 
 NO_BOX = np.full(5, np.nan)
@@ -19,7 +19,7 @@ def moved(dx, yaw=0.0):
     return RotatedBox(BOX.x + dx, BOX.y, BOX.yaw + yaw, BOX.width, BOX.height)
 
 
-def test_score_iou_is_the_references_on_400_pairs():
+def test_score_iou_agrees_with_the_reference_on_400_pairs():
     pairs = np.load(GOLDEN / "iou_pairs.npz")
     for pred, true, expected in zip(pairs["pred"], pairs["true"], pairs["iou"], strict=True):
         score = score_iou(pred, true)
@@ -30,24 +30,24 @@ def test_score_iou_is_the_references_on_400_pairs():
             assert abs(score - expected) < 1e-9
 
 
-def test_score_iou_takes_boxes_of_every_kind():
+def test_score_iou_takes_boxes_in_every_form():
     assert score_iou(BOX, BOX.to_array()) == pytest.approx(1)
     assert score_iou(None, BOX) == score_iou(BOX, NO_BOX) == 0
     assert score_iou(None, [math.nan] * 5) is None
 
 
 @pytest.mark.parametrize("bad", ["box", [1, 2, 3], [1, 2, 3, 4, math.nan], [1, 2, math.inf, 4, 5], [[1, 2, 3, 4, 5]]])
-def test_score_iou_refuses_what_is_no_box(bad):
+def test_score_iou_refuses_other_values(bad):
     with pytest.raises(ValueError, match="five finite numbers"):
         score_iou(bad, NO_BOX)
     with pytest.raises(ValueError, match="five finite numbers"):
         score_iou(NO_BOX, bad)
 
 
-def test_report_counts_every_kind_of_sample():
+def test_every_kind_of_sample_is_counted():
     answers = [
-        (Detection(BOX, 0.9), BOX),  # right
-        (Detection(moved(0, yaw=math.pi), 0.8), BOX),  # right but for the heading
+        (Detection(BOX, 0.9), BOX),  # correct
+        (Detection(moved(0, yaw=math.pi), 0.8), BOX),  # correct except for the heading
         (Detection(moved(6), 0.7), BOX),  # misplaced
         (None, BOX),  # missed
         (Detection(BOX, 0.6), None),  # false alarm
@@ -60,34 +60,34 @@ def test_report_counts_every_kind_of_sample():
     assert (report.false_alarms, report.misses) == (1, 1)
     assert report.ap == pytest.approx(2 / 5)
     assert report.mean_iou == pytest.approx(np.mean(expected))
-    assert report.has_heading == pytest.approx(2 / 3)
-    assert report.presence == pytest.approx(4 / 6)
+    assert report.heading_accuracy == pytest.approx(2 / 3)
+    assert report.presence_accuracy == pytest.approx(4 / 6)
     assert report.ap_by_iou["0.50"] == pytest.approx(3 / 5)
     assert report.ap_by_iou["0.95"] == pytest.approx(2 / 5)
     assert report.ap_mean == pytest.approx(np.mean(list(report.ap_by_iou.values())))
     assert list(report.ap_by_iou) == ["0.50", "0.55", "0.60", "0.65", "0.70", "0.75", "0.80", "0.85", "0.90", "0.95"]
     assert report.ap_low < report.ap < report.ap_high
-    assert "AP@0.7                0.4000" in str(report)
+    assert "AP@0.7                            0.4000  (95 % interval " in str(report)
 
 
-def test_ap_is_the_mean_of_the_official_score():
+def test_ap_is_the_mean_of_score_iou_above_the_limit():
     rng = np.random.default_rng(0)
-    truths = [None if rng.random() < 0.2 else moved(rng.uniform(0, 20)) for _ in range(200)]
+    targets = [None if rng.random() < 0.2 else moved(rng.uniform(0, 20)) for _ in range(200)]
     answers = [None if rng.random() < 0.2 else moved(rng.uniform(0, 20)) for _ in range(200)]
     remaining = iter(answers)
-    report = evaluate(lambda _: next(remaining), [(IMAGE, target) for target in truths])
+    report = evaluate(lambda _: next(remaining), [(IMAGE, target) for target in targets])
 
     def array(box):
         return NO_BOX if box is None else box.to_array()
 
-    scores = [score_iou(array(answer), array(target)) for answer, target in zip(answers, truths, strict=True)]
+    scores = [score_iou(array(answer), array(target)) for answer, target in zip(answers, targets, strict=True)]
     assert report.ap == pytest.approx(np.mean([score > 0.7 for score in scores if score is not None]))
 
 
-def test_detectors_and_labels_of_every_kind_are_taken():
+def test_detectors_and_labels_may_have_every_form():
     class Batched:
         def __call__(self, image):
-            raise AssertionError("detect_batch is there")
+            raise AssertionError("detect_batch is preferred")
 
         def detect_batch(self, images):
             assert len(images) <= 2
@@ -98,56 +98,32 @@ def test_detectors_and_labels_of_every_kind_are_taken():
         assert evaluate(detector, iter(scenes), batch_size=2).ap == 1
     for nothing in (None, NO_BOX):
         report = evaluate(lambda _, nothing=nothing: nothing, [(IMAGE, None), (IMAGE, NO_BOX)])
-        assert (report.scored, report.ap, report.presence) == (0, 0, 1)
+        assert (report.scored, report.ap, report.presence_accuracy) == (0, 0, 1)
 
 
-def test_endless_scenes_are_counted():
+def test_endless_scenes_need_a_count():
     assert evaluate(lambda _: None, SyntheticScenes(1), count=3).samples == 3
 
 
-def test_impossible_calls_are_refused():
+def test_invalid_calls_are_refused():
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         evaluate(lambda _: None, [(IMAGE, None)], batch_size=0)
 
-    class Lazy:
+    class Silent:
         def detect_batch(self, images):
             return []
 
     with pytest.raises(ValueError, match="must answer each of 1 images"):
-        evaluate(Lazy(), [(IMAGE, None)])
+        evaluate(Silent(), [(IMAGE, None)])
 
 
-def test_no_scenes_at_all_is_an_error():
+def test_evaluation_without_scenes_is_an_error():
     with pytest.raises(ValueError, match="at least one scene"):
         evaluate(lambda _: None, [])
 
 
-def test_a_threshold_takes_detections_back():
-    scored = iter([Detection(BOX, 0.9), Detection(BOX, 0.4), Detection(BOX, 0.3), None])
-    results = predict_all(lambda _: next(scored), [(IMAGE, BOX), (IMAGE, BOX), (IMAGE, None), (IMAGE, None)])
-    report = summarise(results.above(0.35))
-    assert (report.ap, report.false_alarms, report.misses) == (1, 0, 0)
-    report = summarise(results.above(0.5))
-    assert (report.ap, report.false_alarms, report.misses) == (0.5, 0, 1)
-    assert summarise(results.above(0)).false_alarms == 1
-
-
-def test_the_chosen_threshold_has_the_best_score():
-    rng = np.random.default_rng(1)
-    truths = [BOX if rng.random() < 0.8 else None for _ in range(300)]
-    answers = iter(
-        Detection(moved(rng.uniform(0, 6)), rng.beta(5, 2) if target else rng.beta(2, 5)) for target in truths
-    )
-    results = predict_all(lambda _: next(answers), [(IMAGE, target) for target in truths])
-    threshold = choose_threshold(results)
-    best = summarise(results.above(threshold)).ap
-    assert 0 < threshold < 1
-    assert best >= max(summarise(results.above(other)).ap for other in np.linspace(0.02, 0.98, 97))
-    assert best > summarise(results.above(0)).ap
-
-
-class Guesser:
-    """Says a box whose score is too high: right in half of the cases whatever it says."""
+class OverconfidentDetector:
+    """Finds the same box everywhere; its scores are twice the probability that the box is correct."""
 
     def __init__(self, peaks):
         self.threshold, self.calibration, self.peaks = 0.4, Calibration(a=3.0), iter(peaks)
@@ -157,71 +133,65 @@ class Guesser:
         return [Detection(BOX, peak) if peak >= self.threshold else None for peak in peaks.tolist()]
 
 
-def test_calibration_makes_the_score_the_chance_of_being_right():
+def test_calibration_turns_scores_into_probabilities():
     rng = np.random.default_rng(2)
     peaks = rng.beta(5, 2, 4000)
-    truths = [BOX if chance < peak / 2 else moved(15) for chance, peak in zip(rng.random(4000), peaks, strict=True)]
-    guesser = Guesser(peaks)
-    report = calibrate(guesser, [(IMAGE, target) for target in truths])
+    targets = [BOX if chance < peak / 2 else moved(15) for chance, peak in zip(rng.random(4000), peaks, strict=True)]
+    detector = OverconfidentDetector(peaks)
+    report = calibrate(detector, [(IMAGE, target) for target in targets])
     assert report.samples == 4000
-    assert guesser.calibration(torch.tensor([0.5, 0.8])).tolist() == pytest.approx([0.25, 0.4], abs=0.03)
+    assert detector.calibration(torch.tensor([0.5, 0.8])).tolist() == pytest.approx([0.25, 0.4], abs=0.03)
     assert report.calibration_error < 0.02
-    assert 0 < guesser.threshold <= 0.98
+    assert 0 < detector.threshold <= 0.98
 
 
-@pytest.mark.parametrize(("truths", "ap"), [([moved(15), None], 0), ([BOX, BOX], 1)])
-def test_where_nothing_or_all_is_right_calibration_leaves_the_score_alone_and_says_so(truths, ap):
-    guesser = Guesser([0.3, 0.6])
-    with pytest.warns(UserWarning, match=f"scores stay uncalibrated.* got {2 * ap} right ones of 2; give more"):
-        assert calibrate(guesser, [(IMAGE, target) for target in truths]).ap == ap
-    assert guesser.calibration == Calibration()
+@pytest.mark.parametrize(("targets", "ap"), [([moved(15), None], 0), ([BOX, BOX], 1)])
+def test_scores_stay_uncalibrated_with_a_warning_if_all_or_no_boxes_are_correct(targets, ap):
+    detector = OverconfidentDetector([0.3, 0.6])
+    with pytest.warns(UserWarning, match=f"scores stay uncalibrated.* got {2 * ap} correct ones of 2; give more"):
+        assert calibrate(detector, [(IMAGE, target) for target in targets]).ap == ap
+    assert detector.calibration == Calibration()
 
 
-def test_a_failed_calibration_leaves_the_detector_as_it_was():
-    guesser = Guesser([])
+def test_a_failed_calibration_leaves_the_detector_unchanged():
+    detector = OverconfidentDetector([])
     with pytest.raises(ValueError, match="at least one scene"):
-        calibrate(guesser, [])
-    assert (guesser.threshold, guesser.calibration) == (0.4, Calibration(a=3.0))
+        calibrate(detector, [])
+    assert (detector.threshold, detector.calibration) == (0.4, Calibration(a=3.0))
 
 
-def test_images_without_an_answer_do_not_take_part_in_calibration():
-    class Silent(Guesser):
+def test_images_without_a_detection_do_not_affect_calibration():
+    class MissingDetector(OverconfidentDetector):
         def detect_batch(self, images):
             return [None if index % 3 == 0 else answer for index, answer in enumerate(super().detect_batch(images))]
 
     rng = np.random.default_rng(3)
     peaks = rng.beta(5, 2, 3000)
-    guesser = Silent(peaks)
-    truths = [BOX if chance < peak / 2 else moved(15) for chance, peak in zip(rng.random(3000), peaks, strict=True)]
-    report = calibrate(guesser, [(IMAGE, target) for target in truths])
-    assert guesser.calibration(torch.tensor(0.8)).item() == pytest.approx(0.4, abs=0.05)
+    detector = MissingDetector(peaks)
+    targets = [BOX if chance < peak / 2 else moved(15) for chance, peak in zip(rng.random(3000), peaks, strict=True)]
+    report = calibrate(detector, [(IMAGE, target) for target in targets])
+    assert detector.calibration(torch.tensor(0.8)).item() == pytest.approx(0.4, abs=0.05)
     assert report.misses >= 1000
 
 
 @pytest.mark.parametrize("score", [-2.3, 1.5, math.nan])
-def test_scores_that_are_no_probabilities_are_refused(score):
+def test_scores_outside_0_to_1_are_refused(score):
     with pytest.raises(ValueError, match=r"score must lie in \[0, 1\]"):
         evaluate(lambda _: Detection(BOX, score), [(IMAGE, BOX)])
 
 
-def test_headings_of_right_boxes_are_counted_by_themselves():
+def test_heading_accuracy_of_correct_boxes_is_separate():
     answers = iter([moved(0, 0.2), moved(0, 0.4), moved(0, math.pi), moved(15, 3.0), None])
     report = evaluate(lambda _: next(answers), [(IMAGE, BOX)] * 5)
     assert report.ap == 0.6
-    assert report.has_heading == 0.5
-    assert report.heading_of_right == pytest.approx(1 / 3)
+    assert report.heading_accuracy == 0.5
+    assert report.heading_accuracy_of_correct == pytest.approx(1 / 3)
 
 
-def test_wilson_interval_is_the_published_one():
-    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe (1998), table I, method 3
-    assert wilson_interval(0, 20) == pytest.approx((0, 0.1611), abs=1e-4)
-    assert wilson_interval(0, 0) == (0, 1)
-
-
-def test_a_plain_function_is_shown_each_image_and_the_time_adds_up(monkeypatch):
+def test_a_plain_function_gets_each_image_and_times_add_up(monkeypatch):
     images = [np.full((64, 64), value) for value in (0.1, 0.2, 0.3)]
     seen, clock = [], iter([10.0, 12.0, 20.0, 23.0])
-    monkeypatch.setattr("centerdet.metrics.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("centerdet.evaluation.metrics.time.perf_counter", lambda: next(clock))
     results = predict_all(lambda image: seen.append(image), [(image, None) for image in images], batch_size=2)
     assert all(one is other for one, other in zip(seen, images, strict=True))
     assert results.seconds == 5  # (12 - 10) + (23 - 20)
@@ -230,26 +200,30 @@ def test_a_plain_function_is_shown_each_image_and_the_time_adds_up(monkeypatch):
     assert results.has_heading
 
 
-class Counting:
-    """Says nothing, and remembers how many images it was shown at once."""
+class CountingDetector:
+    """Finds the same box everywhere, and records the number of images in each call."""
 
     def __init__(self, has_heading=True, score=0.0):
-        self.threshold, self.calibration, self.shown = 0.5, Calibration(), []
+        self.threshold, self.calibration, self.batch_sizes = 0.5, Calibration(), []
         self.answer = Detection(BOX, score, has_heading=has_heading)
 
     def detect_batch(self, images):
-        self.shown.append(len(images))
+        self.batch_sizes.append(len(images))
         return [self.answer] * len(images)
 
 
 @pytest.mark.parametrize("run", [evaluate, predict_all])
-def test_images_come_in_batches_of_32_unless_told_otherwise(run):
-    detector = Counting()
+def test_the_default_batch_size_is_32(run):
+    detector = CountingDetector()
     run(detector, [(IMAGE, BOX)] * 70)
-    assert detector.shown == [32, 32, 6]
-    detector.shown.clear()
+    assert detector.batch_sizes == [32, 32, 6]
+    detector.batch_sizes.clear()
     run(detector, [(IMAGE, BOX)] * 3, batch_size=1)
-    assert detector.shown == [1, 1, 1]
+    assert detector.batch_sizes == [1, 1, 1]
+
+
+def predict_all_unthresholded(*arguments, **options):
+    return predict_all(*arguments, ignore_threshold=True, **options)
 
 
 @pytest.mark.parametrize("run", [evaluate, predict_all, predict_all_unthresholded, calibrate])
@@ -257,7 +231,7 @@ def test_images_come_in_batches_of_32_unless_told_otherwise(run):
     ("arguments", "count", "total", "disable"),
     [({}, 5, 5, True), ({"count": 3}, 3, 3, True), ({"count": 3, "progress": True}, 3, 3, None)],
 )
-def test_progress_is_shown_on_request_and_the_count_is_kept(run, arguments, count, total, disable, monkeypatch):
+def test_progress_is_shown_on_request_and_count_limits_the_scenes(run, arguments, count, total, disable, monkeypatch):
     bars = []
 
     class Bar:
@@ -274,19 +248,19 @@ def test_progress_is_shown_on_request_and_the_count_is_kept(run, arguments, coun
         def update(self, count):
             self.done += count
 
-    monkeypatch.setattr("centerdet.metrics.tqdm", Bar)
-    detector = Counting()
+    monkeypatch.setattr("centerdet.evaluation.metrics.tqdm", Bar)
+    detector = CountingDetector()
     run(detector, [(IMAGE, BOX)] * 5, **arguments)
-    assert sum(detector.shown) == count
+    assert sum(detector.batch_sizes) == count
     assert [(bar.settings, bar.done) for bar in bars] == [
         ({"total": total, "unit": "image", "disable": disable, "leave": False}, count)
     ]
     bars.clear()
-    run(Counting(), iter([(IMAGE, BOX)] * 5), **arguments)
-    assert bars[0].settings["total"] == arguments.get("count")  # nobody knows how many there are
+    run(CountingDetector(), iter([(IMAGE, BOX)] * 5), **arguments)
+    assert bars[0].settings["total"] == arguments.get("count")  # the number is unknown
 
 
-def test_a_heading_is_known_only_if_all_answers_have_one():
+def test_results_have_headings_only_if_all_detections_have():
     axis = Detection(BOX, 0.5, has_heading=False)
     for answers, has_heading in (
         ([axis, None], False),
@@ -299,6 +273,41 @@ def test_a_heading_is_known_only_if_all_answers_have_one():
         assert results.has_heading is has_heading
 
 
-def test_a_score_of_0_is_a_score():
-    scores = predict_all(Counting(score=0), [(IMAGE, BOX)]).scores
+def test_a_score_of_0_is_kept():
+    scores = predict_all(CountingDetector(score=0), [(IMAGE, BOX)]).scores
     assert (scores.tolist(), scores.dtype) == ([0], np.float64)
+
+
+class ThresholdDetector(CountingDetector):
+    """Reports the box if its score reaches the threshold, as detectors do."""
+
+    def detect_batch(self, images):
+        kept = self.answer.score >= self.threshold
+        return [self.answer if kept else None for _ in images]
+
+
+def test_the_threshold_can_be_ignored():
+    detector = ThresholdDetector(score=0.1)
+    assert not predict_all(detector, [(IMAGE, BOX)] * 2).has_prediction.any()
+    results = predict_all(detector, [(IMAGE, BOX)] * 2, ignore_threshold=True)
+    assert results.scores.tolist() == [0.1, 0.1]
+    assert results.correct.all()
+    assert detector.threshold == 0.5
+    with pytest.raises(ValueError, match="five finite numbers"):
+        predict_all(detector, [(IMAGE, "box")], ignore_threshold=True)
+    assert detector.threshold == 0.5
+
+
+def test_a_detector_without_a_threshold_needs_none():
+    assert predict_all(lambda _: BOX, [(IMAGE, BOX)]).correct.all()
+
+
+def test_seconds_and_boxes_belong_to_the_samples():
+    answers = [Detection(moved(0), 0.9), None, Detection(moved(1), 0.8)]
+    results = predict_all(lambda image: answers[int(image[0, 0])], [(IMAGE + i, BOX) for i in range(3)], batch_size=2)
+    assert results.scores[[0, 2]].tolist() == [0.9, 0.8]
+    assert np.isnan(results.scores[1])
+    np.testing.assert_array_equal(results.predicted, [moved(0).to_array(), NO_BOX, moved(1).to_array()])
+    np.testing.assert_array_equal(results.target, [BOX.to_array()] * 3)
+    assert results.iou.tolist() == [score_iou(answer and answer.box, BOX) for answer in answers]
+    assert results.seconds > 0
