@@ -53,7 +53,8 @@ def _precision_recall(axes: Axes, results: EvaluationResults) -> str:
 
 
 def _iou_histogram(axes: Axes, results: EvaluationResults) -> str:
-    axes.hist(results.iou[results.has_prediction & results.has_target], bins=np.linspace(0, 1, IOU_BINS + 1).tolist())
+    iou = results.iou[results.has_prediction & results.has_target].clip(max=1)  # rounding can exceed 1
+    axes.hist(iou, bins=np.linspace(0, 1, IOU_BINS + 1).tolist())
     axes.axvline(CORRECT_IOU, color="0.4", linestyle="--", linewidth=1)
     axes.set(xlabel="IoU", ylabel="images")
     return "IoU of predicted and true box; boxes to the right of the dashed line are correct"
