@@ -26,9 +26,9 @@ def span(low, high):
 )
 def test_bounds_hold_the_visible_part_of_the_object(low, high, expected):
     bounds = crop_bounds(span(low, high), image_size=100, crop_size=20)
-    for corner, wanted in zip(bounds, expected, strict=True):
+    for corner, value in zip(bounds, expected, strict=True):
         assert corner.dtype == np.int64
-        assert corner.tolist() == [wanted, wanted]
+        assert corner.tolist() == [value, value]
 
 
 @pytest.mark.parametrize(

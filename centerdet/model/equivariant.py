@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, one_hot
 
 from centerdet import distributed
-from centerdet.model.dihedral import ORDER, kernel_index, matrices, transform  # noqa: F401 (for its old importers)
+from centerdet.model.dihedral import ORDER, kernel_index, transform
 
 MOMENTUM = 0.1  # weight of a new batch in the running statistics; the default of torch's batch norm
 EPSILON = 1e-5  # added to the variance before the division; the default of torch's batch norm

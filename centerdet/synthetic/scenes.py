@@ -21,7 +21,7 @@ from skimage.draw import line, polygon_perimeter
 from centerdet.box import RotatedBox
 from centerdet.synthetic.ship import draw_ship, outline
 
-LINE_RANGE = 200  # px: lines end within the first 200 pixels of both axes, whatever the image's size
+LINE_RANGE = 200  # px: lines end within the first 200 pixels of both axes, for every image size
 SHIP_PROBABILITY = 0.8  # fraction of the generator's scenes with a ship
 
 

@@ -86,11 +86,11 @@ def test_uniform_values_are_midpoints_of_equal_intervals(high):
 def test_uniform_values_are_equally_likely_and_independent():
     """Chi-square tests of the values, and of pairs at a distance; all together fail by chance for 1 seed in 1,000."""
     values = draw_uniform(make_rng(1), 4_000_000)
-    found = [chisquare(torch.histc(values, LEVELS, 0, 1)).pvalue]
+    p_values = [chisquare(torch.histc(values, LEVELS, 0, 1)).pvalue]
     for distance in (1, 2, 3, 4, 200):
         few = values[: len(values) // (2 * distance) * 2 * distance].mul(32).long().view(-1, 2, distance)
-        found.append(chisquare(torch.bincount((few[:, 0] * 32 + few[:, 1]).ravel(), minlength=1024)).pvalue)
-    assert min(found) > 1.6e-4, found
+        p_values.append(chisquare(torch.bincount((few[:, 0] * 32 + few[:, 1]).ravel(), minlength=1024)).pvalue)
+    assert min(p_values) > 1.6e-4, p_values
 
 
 def test_the_last_stroke_counts_at_crossings_and_brighter_pixels_stay():
