@@ -1,4 +1,4 @@
-"""Image files from strangers: whatever they hold, they are read or refused."""
+"""Damaged, malicious or unusual image files are read or refused with one error."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ SMALL = (np.random.default_rng(0).random((70, 80)) * 255).astype(np.uint8)  # 80
 
 
 def picture(format, *, orientation=None):
-    """The small image as a file's content."""
+    """Returns the small image as the content of a file."""
     buffer, tags = io.BytesIO(), Image.Exif()
     tags[0x0112] = orientation
     Image.fromarray(SMALL).save(buffer, format, **({"exif": tags} if orientation else {}))
@@ -26,20 +26,21 @@ def picture(format, *, orientation=None):
 
 
 def array(shape=SMALL.shape, content=None, descr="|u1"):
-    """An NPY file's content with any header."""
+    """Returns the content of an NPY file with any header."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})
     return buffer.getvalue() + (SMALL.tobytes() if content is None else content)
 
 
 def archive():
+    """Returns the content of an NPZ file."""
     buffer = io.BytesIO()
     np.savez(buffer, image=SMALL)
     return buffer.getvalue()
 
 
 def bomb(format, width, height):
-    """The small picture with another size in its header."""
+    """Returns the content of a file with the small image and another size in its header."""
     content = picture(format)
     if format == "PNG":
         header = b"IHDR" + struct.pack(">II", width, height) + content[24:29]
@@ -57,12 +58,12 @@ def bomb(format, width, height):
 
 @pytest.mark.parametrize(("width", "height"), [(20_000, 6_000), (60_000, 60_000)])
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "BMP", "NPY"])
-def test_bombs_are_refused_before_they_are_decoded(format, width, height, tmp_path, monkeypatch):
+def test_too_large_sizes_are_refused_before_decoding(format, width, height, tmp_path, monkeypatch):
     path = tmp_path / f"bomb.{format.lower()}"
     with open(path, "wb") as file:
         file.write(array((height, width), b"") if format == "NPY" else bomb(format, width, height))
         if format == "NPY":
-            file.truncate(file.tell() + width * height)  # sparse: it takes no space
+            file.truncate(file.tell() + width * height)  # a sparse file takes no space on disk
     decoded = []
     monkeypatch.setattr(cv2, "imdecode", lambda *_: decoded.append("by OpenCV"))
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: decoded.append("by Pillow"))
@@ -73,7 +74,7 @@ def test_bombs_are_refused_before_they_are_decoded(format, width, height, tmp_pa
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "BMP"])
-def test_the_bombs_differ_from_good_files_in_their_size_alone(format, tmp_path):
+def test_the_same_files_with_the_true_size_are_read(format, tmp_path):
     (tmp_path / "good").write_bytes(bomb(format, 80, 70))
     assert image_size(tmp_path / "good") == (80, 70)
     assert read_image(tmp_path / "good").shape == (70, 80)
@@ -82,7 +83,7 @@ def test_the_bombs_differ_from_good_files_in_their_size_alone(format, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (archive(), "magic string"),  # NPZ by the name of NPY
+        (archive(), "magic string"),  # an NPZ file with the suffix .npy
         (array((70, 80, 10**9), b""), "greater than file size"),
         (array((70, 80, 5), bytes(28_000)), "got shape"),
         (array((5600,)), "got shape"),
@@ -93,14 +94,14 @@ def test_the_bombs_differ_from_good_files_in_their_size_alone(format, tmp_path):
         (array(descr="|O"), ""),
     ],
 )
-def test_arrays_of_another_kind_are_refused(content, message, tmp_path):
+def test_arrays_that_are_no_images_are_refused(content, message, tmp_path):
     path = tmp_path / "a.npy"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"cannot read {path}: .*{message}"):
         read_image(path)
 
 
-def test_formats_that_are_not_named_are_refused(tmp_path):
+def test_other_image_formats_are_refused(tmp_path):
     Image.fromarray(SMALL).save(tmp_path / "a.gif")
     (tmp_path / "a.gif").rename(tmp_path / "a.png")
     with pytest.raises(ValueError, match="cannot identify image file"):
