@@ -12,7 +12,7 @@ from skimage.draw import polygon
 
 import centerdet
 from centerdet import CenterLoss, CenterNet, Codec, NetworkConfig, RotatedBox, TrainingConfig, fit
-from centerdet.box import yaw_error
+from centerdet.box import box_corners, yaw_error
 from centerdet.data import dota, yolo_obb
 from centerdet.data.csv_labels import write_csv
 from centerdet.synthetic.batches import CurriculumConfig, Phase, SyntheticBatches
@@ -201,3 +201,15 @@ def assert_same_box(found, box, *, turns=1):
     """Compares two boxes as exactly as label files store them; with ``turns=2``, half a turn makes no difference."""
     np.testing.assert_allclose(found.to_array()[[0, 1, 3, 4]], box.to_array()[[0, 1, 3, 4]], atol=1e-3)
     assert yaw_error(turns * found.yaw, turns * box.yaw) < 1e-3
+
+
+def make_noise(count, shape=(200, 200)):
+    """Images of uniform noise, the same ones for the same count."""
+    return list(np.random.default_rng(count).random((count, *shape)))
+
+
+def assert_same_boxes(detections, wanted):
+    """Compares corners (to 0.001 px) and scores (to 0.0001) of detections."""
+    corners = [box_corners([detection.box.to_array() for detection in part]) for part in (detections, wanted)]
+    np.testing.assert_allclose(*corners, atol=1e-3)
+    np.testing.assert_allclose([one.score for one in detections], [one.score for one in wanted], atol=1e-4)

@@ -1,0 +1,153 @@
+"""An exported model gives the detector's results without torch, and its errors name what is wrong."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from centerdet.export.runtime import OnnxDetector
+from centerdet.model.dihedral import transform
+from tests.helpers import ROOT, assert_same_boxes, make_noise
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 7])
+def test_detections_are_those_of_the_detector(detector, model, count):
+    images = make_noise(count)
+    detections = model.detect_batch(images, batch_size=count)
+    assert_same_boxes(detections, detector.detect_batch(images))
+    assert model(images[0]) == model.detect(images[0])
+    assert_same_boxes([model(images[0])], detections[:1])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_number_of_threads_does_not_change_detections(exported, model, threads):
+    images = make_noise(8)
+    detections = OnnxDetector(exported[1], threads=threads).detect_batch(images)
+    assert_same_boxes(detections, model.detect_batch(images, batch_size=1))
+    assert len({detection.score for detection in detections}) == len(images)  # so a wrong order would show
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_less_than_one_thread_is_refused(exported, threads):
+    with pytest.raises(ValueError, match=f"threads must be at least 1, got {threads}"):
+        OnnxDetector(exported[1], threads=threads)
+
+
+def test_headings_are_right_in_every_quadrant(detector, model):
+    image = torch.from_numpy(make_noise(1)[0])
+    images = [transform(image, element).numpy() for element in range(8)]
+    detections = model.detect_batch(images)
+    assert {int(detection.box.yaw // (np.pi / 2)) for detection in detections} == {-2, -1, 0, 1}
+    assert_same_boxes(detections, detector.detect_batch(images))
+
+
+def test_the_heatmap_is_that_of_the_detector(detector, model):
+    (image,) = make_noise(1)
+    heatmap = model.heatmap(image)
+    assert (heatmap.shape, heatmap.dtype) == (image.shape, np.float32)
+    assert np.ptp(heatmap) > 0.1
+    np.testing.assert_allclose(heatmap, detector.heatmap(image), atol=1e-4)
+
+
+def test_the_threshold_is_that_of_the_detector_and_can_be_changed(detector, model):
+    assert model.threshold == detector.threshold == 0.2
+    assert model.metadata == detector.metadata
+    assert (model.intensity_range, model.has_heading) == (None, True)
+    model.threshold = 1
+    assert model.detect_batch(make_noise(2)) == [None, None]
+    with pytest.raises(ValueError, match=r"threshold must lie in \[0, 1\], got 1.5"):
+        model.threshold = 1.5
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((200, 200, 3)), np.full((200, 200), np.nan), np.zeros((200, 200), int), np.zeros((63, 200))]
+)
+def test_invalid_images_are_refused_as_by_the_detector(detector, model, image):
+    for call in ("__call__", "heatmap"):
+        with pytest.raises(ValueError, match="image") as wanted:
+            getattr(detector, call)(image)
+        with pytest.raises(ValueError, match=f"^{re.escape(str(wanted.value))}$"):
+            getattr(model, call)(image)
+
+
+def test_an_image_of_another_size_is_refused_with_a_remedy(model):
+    message = r"this model takes images of shape \(200, 200\), got \(90, 131\).*--image-size 90 131"
+    with pytest.raises(ValueError, match=f"image 1: {message}"):
+        model.detect_batch([np.zeros((200, 200)), np.zeros((90, 131))])
+    with pytest.raises(ValueError, match=message):
+        model.heatmap(np.zeros((90, 131)))
+
+
+def test_numpy_and_onnxruntime_are_all_it_needs(exported, model):
+    code = f"""if True:
+        import sys
+        for name in ("torch", "onnx", "onnxscript", "safetensors", "shapely", "skimage", "scipy", "cv2", "matplotlib"):
+            sys.modules[name] = None  # importing it is an error
+        import numpy as np
+        from centerdet.export import OnnxDetector
+        model = OnnxDetector({str(exported[1])!r})
+        image = np.random.default_rng(1).random((1, 200, 200))[0]
+        print(model(image).box.to_array().tolist(), model(image).box.corners().shape, model.heatmap(image).shape)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    detection = model(make_noise(1)[0])
+    assert (done.stderr, done.stdout) == ("", f"{detection.box.to_array().tolist()} (4, 2) (200, 200)\n")
+
+
+def test_a_missing_onnxruntime_is_named_with_the_remedy(exported, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"needs onnxruntime: pip install '\.\[export\]'"):
+        OnnxDetector(exported[1])
+
+
+def test_files_that_are_no_models_are_refused(exported, tmp_path):
+    with pytest.raises(ValueError, match="cannot load model .*missing.onnx: .*No such file"):
+        OnnxDetector(tmp_path / "missing.onnx")
+    with pytest.raises(ValueError, match="cannot load model .*directory"):
+        OnnxDetector(tmp_path)
+    content = exported[1].read_bytes()
+    for damaged in (b"", content[:100], content[:-1], b"hello" * 100, content[1000:]):
+        (tmp_path / "damaged.onnx").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"cannot load model .*damaged.onnx: .*give a file that centerdet export"):
+            OnnxDetector(tmp_path / "damaged.onnx")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": None}, "not a 'centerdet onnx 3' file"),
+        ({"format": "centerdet onnx 2"}, "not a 'centerdet onnx 3' file"),
+        ({"threshold": None}, "threshold"),
+        ({"threshold": "2"}, r"threshold must lie in \[0, 1\], got 2"),
+        ({"threshold": "{"}, ""),
+        ({"metadata": "3"}, "metadata must be an object, got 3"),
+        ({"intensity_range": "[2, 1]"}, "intensity_range must be two growing numbers"),
+        ({"image_size": "[200, 100]"}, r"its image_size is \[200, 100\]"),
+        ({"image_size": "3"}, ""),
+    ],
+)
+def test_models_with_other_metadata_are_refused(exported, tmp_path, changes, message):
+    model = onnx.load(exported[1])
+    texts = {part.key: part.value for part in model.metadata_props} | changes
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {name: text for name, text in texts.items() if text is not None})
+    onnx.save(model, tmp_path / "foreign.onnx")
+    assert onnxruntime.InferenceSession(tmp_path / "foreign.onnx").get_outputs()
+    with pytest.raises(ValueError, match=f"cannot load model .*foreign.onnx: .*{message}.*; give a file"):
+        OnnxDetector(tmp_path / "foreign.onnx")
+
+
+def test_an_axis_model_has_no_heading(exported, tmp_path):
+    model = onnx.load(exported[1])
+    texts = {part.key: part.value for part in model.metadata_props} | {"has_heading": json.dumps(False)}
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, texts)
+    onnx.save(model, tmp_path / "axis.onnx")
+    axis = OnnxDetector(tmp_path / "axis.onnx")
+    assert axis.has_heading is axis(make_noise(1)[0]).has_heading is False
