@@ -43,9 +43,8 @@ def check_dataset(
     if not config.sources():
         raise ValueError(f"{path} has no split; add a line 'train: {{images: ..., labels: ...}}'")
     labelled, unlabelled = _read_splits(config, root, errors)
-    drawn = (
-        set(np.linspace(0, len(labelled) - 1, min(tiles, len(labelled))).astype(int).tolist()) if labelled else set()
-    )
+    count = len(labelled)
+    drawn = set(np.linspace(0, count - 1, min(tiles, count)).astype(int).tolist())
     pictures = []
     images = _ImageCheck(config, errors)
     for number, (split, item) in enumerate(
