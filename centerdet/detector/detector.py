@@ -166,20 +166,15 @@ class Detector(BaseDetector):
         """
         if self.network.config.noise_level is None:
             raise ValueError("these weights have no noise level: their network sees plain pixels; use them as they are")
-        network = copy.copy(self.network)
-        network.config = replace(network.config, noise_level=level)
-        refinement = self.refinement if level < 1 else None  # at 1, any pixel may be background
-        if refinement is not None:
-            refinement = replace(refinement, scene=replace(refinement.scene, noise_level=level))
-        return Detector(
-            network,
-            self.codec,
-            threshold=self.threshold,
-            calibration=self.calibration,
-            intensity_range=self.intensity_range,
-            refinement=refinement,
-            metadata={"changed_noise_level": level, "original_metadata": self.metadata},
-        ).to(self._inference.device)
+        changed = copy.deepcopy(self)
+        changed.network.config = replace(self.network.config, noise_level=level)
+        changed._inference = InferenceNetwork(changed.network)
+        changed.metadata = {"changed_noise_level": level, "original_metadata": self.metadata}
+        if level >= 1:  # any pixel may then be background
+            changed.refinement = None
+        elif self.refinement is not None:
+            changed.refinement = replace(self.refinement, scene=replace(self.refinement.scene, noise_level=level))
+        return changed
 
     def to(self, device: torch.device | str) -> Detector:
         """Moves the detector to a torch device, and returns it.

@@ -18,8 +18,8 @@ from centerdet.detector.calibration import calibration_error
 
 CORRECT_IOU = 0.7  # a detection is correct above this IoU (task definition)
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))  # of AP@[0.50:0.95], as in COCO
-HEADING_LIMIT = 30  # degrees: largest heading error that counts as right, over all pairs
-CORRECT_HEADING_LIMIT = 15  # degrees: the same, over the correct boxes
+HEADING_LIMIT = 30  # degrees: largest heading error that counts as correct, of all pairs of boxes
+CORRECT_HEADING_LIMIT = 15  # degrees: the same, of the correct boxes
 Z_95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
 
 

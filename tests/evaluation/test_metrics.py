@@ -222,11 +222,11 @@ def test_the_default_batch_size_is_32(run):
     assert detector.batch_sizes == [1, 1, 1]
 
 
-def predict_all_unthresholded(*arguments, **options):
+def predict_all_boxes(*arguments, **options):
     return predict_all(*arguments, ignore_threshold=True, **options)
 
 
-@pytest.mark.parametrize("run", [evaluate, predict_all, predict_all_unthresholded, calibrate])
+@pytest.mark.parametrize("run", [evaluate, predict_all, predict_all_boxes, calibrate])
 @pytest.mark.parametrize(
     ("arguments", "count", "total", "disable"),
     [({}, 5, 5, True), ({"count": 3}, 3, 3, True), ({"count": 3, "progress": True}, 3, 3, None)],
