@@ -139,7 +139,7 @@ class EvaluationReport:
         ]
 
     def __str__(self) -> str:
-        return "\n".join(f"{name:<34}{value}" for name, value in self.rows())
+        return "\n".join(f"{name:<36}{value}" for name, value in self.rows())
 
 
 def summarise(results: EvaluationResults) -> EvaluationReport:

@@ -67,7 +67,7 @@ def test_every_kind_of_sample_is_counted():
     assert report.ap_mean == pytest.approx(np.mean(list(report.ap_by_iou.values())))
     assert list(report.ap_by_iou) == ["0.50", "0.55", "0.60", "0.65", "0.70", "0.75", "0.80", "0.85", "0.90", "0.95"]
     assert report.ap_low < report.ap < report.ap_high
-    assert "AP@0.7                            0.4000  (95 % interval " in str(report)
+    assert "AP@0.7                              0.4000  (95 % interval " in str(report)
 
 
 def test_ap_is_the_mean_of_score_iou_above_the_limit():

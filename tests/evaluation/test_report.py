@@ -111,8 +111,9 @@ def test_rows_are_in_plain_words(has_heading, yaw):
     assert (rows["misses"], rows["false alarms"], rows["presence accuracy"]) == ("1", "0", "0.6667")
     assert (rows["samples"], rows["samples with any box"]) == ("3", "2")
     lines = str(report).splitlines()
-    assert [line[:34].strip() for line in lines] == list(rows)
-    assert [line[34:] for line in lines] == list(rows.values())
+    assert [line[:36].strip() for line in lines] == list(rows)
+    assert [line[36:] for line in lines] == list(rows.values())
+    assert all("  " in line for line in lines)  # a gap between name and value
 
 
 def test_a_report_is_made_of_plain_numbers():
