@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 try:
     from numba import njit
 except ImportError:
-    raise ImportError("refinement needs numba: pip install 'centerdet[refine]'") from None
+    raise ImportError("refinement needs numba: pip install '.[refine]'") from None
 
 PAD = 64  # px: more than half the longest outline, so that no outline centred in the image leaves the padded map
 _ROUND = 1 << 31  # one half in the fixed-point numbers of a walk, which have 32 bits behind the point

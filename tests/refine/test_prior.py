@@ -29,7 +29,7 @@ def test_impossible_scenes_are_refused(fields):
 def test_a_missing_numba_is_named_with_its_remedy():
     code = (
         "import sys; sys.modules['numba'] = None; import centerdet; centerdet.load(); "
-        "import centerdet.refine; centerdet.refine.ScenePrior(); centerdet.refine.Refiner"
+        "from centerdet.refine.prior import ScenePrior; ScenePrior(); import centerdet.refine.search"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'centerdet[refine]'" in done.stderr.splitlines()[-1]
+    assert "pip install '.[refine]'" in done.stderr.splitlines()[-1]
