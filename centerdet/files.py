@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 
 def check_folder(path: str | Path) -> None:
@@ -59,3 +61,33 @@ def remove_leftovers(folder: Path) -> None:
     """Removes the temporary files of ``write_atomically`` that a killed process left in a folder."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Opens a regular file for reading; a FIFO or device in its place neither blocks nor is touched.
+
+    Raises:
+        ValueError: If there is no such file, it is of another kind, or it cannot be opened. The message does not name
+            the path: the caller does.
+    """
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise ValueError(f"it is {'a folder' if Path(path).is_dir() else 'a device or pipe'}, not a regular file")
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except FileNotFoundError:
+        raise ValueError("there is no such file") from None
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from None
+
+
+def read_regular(path: str | Path, *, max_bytes: int) -> bytes:
+    """Reads a regular file completely.
+
+    Raises:
+        ValueError: As ``open_regular``, or if the file has more than ``max_bytes`` bytes.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise ValueError(f"it has {size:,} bytes, and at most {max_bytes:,} are allowed")
+        return file.read(max_bytes)
