@@ -17,7 +17,7 @@ setup:
 	$(PYTHON) -m pip install -q -r requirements-test.txt
 
 test:
-	$(PYTHON) -m pytest -q
+	$(PYTHON) -m pytest -q -n 2
 
 test-slow:
 	$(PYTHON) -m pytest -q -m slow

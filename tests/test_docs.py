@@ -190,7 +190,7 @@ def test_no_placeholder_is_left():
 def test_ci_runs_the_test_command_of_the_readme():
     command = README.split("<!-- tests -->")[1].split("<!-- end -->")[0].strip()
     assert command.count("\n") == 0
-    assert command.endswith("-m pytest -q")
+    assert command.endswith("-m pytest -q -n 2")
     assert "<!-- tests -->" in (ROOT / ".ci" / "run").read_text()
     assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
 
