@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -12,8 +13,12 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from centerdet.files import read_regular
+
 Section = TypeVar("Section")
 
+MAX_BYTES = 300_000  # of a file: PyYAML reads as many in about five seconds
+MAX_INTEGER = 2**63 - 1
 _CONFIG = ConfigDict(extra="forbid", strict=True)
 
 
@@ -29,14 +34,25 @@ def read_yaml(path: str | Path, kind: type[Section], defaults: Mapping[str, Any]
         ValueError: If the file cannot be read, is not YAML, or has a key or value that is not allowed. The message
             names the file and the key.
     """
-    try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
-    except Exception as error:  # PyYAML raises many types, for example KeyError for "!!bool maybe"
-        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    values = load_yaml(path)
     try:
         return parse(kind, {} if values is None else values, defaults)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def load_yaml(path: str | Path) -> Any:
+    """Returns the content of a YAML file as plain values; ``None`` if it is empty.
+
+    Raises:
+        ValueError: If the file cannot be read, is not YAML, or has duplicate keys or aliases.
+    """
+    try:
+        return yaml.load(read_regular(path, max_bytes=MAX_BYTES).decode(), _StrictLoader)
+    except RecursionError:
+        raise ValueError(f"cannot read {path}: it is nested too deeply") from None
+    except Exception as error:  # PyYAML raises many types, for example KeyError for "!!bool maybe"
+        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())[:300]}") from None
 
 
 def parse(kind: type[Section], values: Any, defaults: Mapping[str, Any] | None = None) -> Section:
@@ -51,7 +67,10 @@ def parse(kind: type[Section], values: Any, defaults: Mapping[str, Any] | None =
         ValueError: If a key or value is not allowed.
     """
     try:
+        _check_integers(values)
         text = json.dumps([_merge(values, defaults or {})], allow_nan=False)
+    except RecursionError:
+        raise ValueError("it is nested too deeply; a config has three levels at most") from None
     except (TypeError, ValueError) as error:
         raise ValueError(f"only finite numbers, text, lists and sections are allowed: {error}") from None
     # The list is needed since pydantic refuses a config for a dataclass itself; the dataclasses inside inherit it.
@@ -61,6 +80,15 @@ def parse(kind: type[Section], values: Any, defaults: Mapping[str, Any] | None =
         return adapter.validate_json(text)[0]
     except ValidationError as error:
         raise ValueError(_first_message(error, kind)) from None
+
+
+def _check_integers(values: Any) -> None:
+    """Refuses whole numbers that are too large for 64 bits, which would become infinity where a float is wanted."""
+    if isinstance(values, int) and not -MAX_INTEGER <= values <= MAX_INTEGER:
+        raise ValueError(f"got a whole number of {values.bit_length()} bits, and at most 63 are allowed")
+    if isinstance(values, Mapping | list | tuple):
+        for value in values.values() if isinstance(values, Mapping) else values:
+            _check_integers(value)
 
 
 def _merge(values: Any, defaults: Mapping[str, Any]) -> Any:
@@ -86,7 +114,7 @@ def _first_message(error: ValidationError, kind: type) -> str:
         return f"{where or 'the file'} must hold 'key: value' lines, got {first['input']!r}"
     message = first["msg"].removeprefix("Value error, ")
     seen = "" if "got" in message else f", got {first['input']!r}"
-    return f"{where}: {message}{seen}".removeprefix(": ")
+    return f"{where}: {message}{seen}".removeprefix(": ")[:400]
 
 
 def _suggest(key: str, known: Sequence[str]) -> str:
@@ -117,7 +145,7 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if double := sorted({str(key) for key in keys if keys.count(key) > 1}):
+        keys = Counter(str(key.value) for key, _ in node.value)
+        if double := sorted(key for key, count in keys.items() if count > 1):
             raise yaml.constructor.ConstructorError(None, None, f"duplicate key {double[0]!r}", node.start_mark)
         return super().construct_mapping(node, deep)

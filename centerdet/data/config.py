@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from centerdet.data.drawn_box import Nose
 from centerdet.data.formats import LabelFormat
-from centerdet.strict_yaml import read_yaml
+from centerdet.data.rolabelimg import check_has_no_heading
+from centerdet.data.ultralytics_yaml import is_ultralytics, to_data_values
+from centerdet.strict_yaml import load_yaml, parse
 
 SPLITS = ("train", "validation", "test")
 
@@ -17,11 +20,12 @@ class SplitConfig:
     """Files of a split.
 
     Attributes:
-        images: Folder of the images, with its subfolders.
-        labels: The CSV file, or the folder of the text files.
+        images: Folder of the images, with its subfolders; or a ``.txt`` file with one image per line; or several of
+            these.
+        labels: The file of the labels, or the folder of the label files.
     """
 
-    images: str
+    images: str | tuple[str, ...]
     labels: str
 
 
@@ -57,12 +61,13 @@ class DataConfig:
         held_out: Fractions of ``train`` that take the place of the other two.
         has_heading: Whether the order of the corners, or the yaw of a CSV file, tells nose from tail. If not, boxes
             have only an axis.
+        nose: The side of a drawn box, before it is turned, that is the object's nose.
         multiple_objects: What to do with several objects in one image.
         intensity_range: Pixel values that become 0 and 1; ``None``: the full scale of the files' type.
 
     Raises:
-        ValueError: If ``intensity_range`` does not increase, or a split has both its own folder and a fraction of
-            ``train``.
+        ValueError: If ``intensity_range`` does not increase, a split has both its own folder and a fraction of
+            ``train``, or the format cannot have the heading or the nose.
     """
 
     format: LabelFormat
@@ -71,6 +76,7 @@ class DataConfig:
     test: SplitConfig | None = None
     held_out: HeldOut = field(default_factory=HeldOut)
     has_heading: bool = True
+    nose: Nose = "top"
     multiple_objects: Literal["error", "largest"] = "error"
     intensity_range: tuple[float, float] | None = None
 
@@ -80,6 +86,11 @@ class DataConfig:
         for split in SPLITS[1:]:
             if getattr(self.held_out, split) and (self.train is None or getattr(self, split) is not None):
                 raise ValueError(f"held_out.{split} is taken from train: give train, and no {split} beside it")
+        if self.format == "rolabelimg":
+            check_has_no_heading(self.has_heading)
+        if self.nose != "top" and (self.format == "csv" or not self.has_heading):
+            reason = "the yaw of a CSV file points to the nose" if self.format == "csv" else "boxes have no heading"
+            raise ValueError(f"nose must be top, got {self.nose!r}: {reason}")
 
     def sources(self) -> dict[str, SplitConfig]:
         """Returns the files of each split; held-out images are among the files of ``train``."""
@@ -88,5 +99,11 @@ class DataConfig:
 
 
 def read_data_config(path: str | Path) -> DataConfig:
-    """Reads the YAML file of a data set; errors as in ``strict_yaml.read_yaml``."""
-    return read_yaml(path, DataConfig)
+    """Reads the YAML file of a data set, ours or Ultralytics'; errors as in ``strict_yaml.read_yaml``."""
+    values = load_yaml(path)
+    try:
+        if is_ultralytics(values):
+            values = to_data_values(values, Path(path).parent.absolute())
+        return parse(DataConfig, {} if values is None else values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from centerdet.box import RotatedBox
 from centerdet.data.config import DataConfig, HeldOut
+from centerdet.data.drawn_box import turn_nose
 from centerdet.data.formats import READERS
-from centerdet.data.image_io import find_images, image_size
+from centerdet.data.image_io import image_size
+from centerdet.data.image_lists import find_split_images
 from centerdet.data.labels import ErrorCollector, ImageFolder, Label, LabelReader
 
 Size = tuple[int, int]  # width, height, px
@@ -40,8 +42,7 @@ def split_images(config: DataConfig, split: str, root: Path) -> list[Path]:
             f"the data set has no {split} split; add a line '{split}: {{images: ..., labels: ...}}'"
             + ("" if split == "train" else f", or 'held_out: {{{split}: 0.1}}' to take it from train")
         )
-    folder = root / where.images
-    paths = find_images(folder)
+    folder, paths = find_split_images(where.images, root)
     if where is config.train and held_out != HeldOut():
         paths = [path for path in paths if _assign_split(path.relative_to(folder).as_posix(), held_out) == split]
         if not paths:
@@ -74,7 +75,7 @@ def read_split(config: DataConfig, split: str, root: Path, errors: ErrorCollecto
     """
     paths = split_images(config, split, root)
     where, reader, image_errors = config.sources()[split], READERS[config.format], ErrorCollector()
-    folder, labels = root / where.images, root / where.labels
+    folder, labels = find_split_images(where.images, root).folder, root / where.labels
     files = {path.relative_to(folder).as_posix(): path for path in paths}
     sizes = {name: _read_size(path, image_errors) for name, path in files.items()}
     names = _names_by_folder(config, labels, root)
@@ -102,8 +103,11 @@ def _read_size(path: Path, errors: ErrorCollector) -> Size | None:
 
 def _names_by_folder(config: DataConfig, labels: Path, root: Path) -> dict[Path, list[str]]:
     """Returns the image folders of all splits that have these labels, with the names of their images."""
-    folders = dict.fromkeys(root / where.images for where in config.sources().values() if root / where.labels == labels)
-    return {folder: [path.relative_to(folder).as_posix() for path in find_images(folder)] for folder in folders}
+    places = dict.fromkeys(where.images for where in config.sources().values() if root / where.labels == labels)
+    names: dict[Path, list[str]] = {}
+    for folder, paths in (find_split_images(images, root) for images in places):
+        names.setdefault(folder, []).extend(path.relative_to(folder).as_posix() for path in paths)
+    return names
 
 
 def _check_unique(
@@ -142,4 +146,4 @@ def _choose_box(labels: Sequence[Label], path: Path, size: Size, config: DataCon
             f"{label.place}: the object's centre ({center[0]:.6g}, {center[1]:.6g}) is outside the image {path.name}, "
             f"{width} x {height} px; correct the label, or the data set's format"
         )
-    return label.box
+    return turn_nose(label.box, config.nose)

@@ -32,3 +32,17 @@ def test_held_out_images_are_among_those_of_train(tmp_path):
     )
     config = read_data_config(tmp_path / "data.yaml")
     assert config.sources() == {"train": config.train, "validation": config.validation, "test": config.train}
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("format: csv\nnose: left", "nose must be top, got 'left': the yaw of a CSV file points to the nose"),
+        ("format: yolo\nhas_heading: false\nnose: left", "nose must be top, got 'left': boxes have no heading"),
+        ("format: yolo\nnose: front", "nose: Input should be 'top', 'right', 'bottom' or 'left', got 'front'"),
+    ],
+)
+def test_a_nose_that_the_labels_cannot_have_is_refused(line, complaint, tmp_path):
+    (tmp_path / "data.yaml").write_text(line)
+    with pytest.raises(ValueError, match=f"data.yaml: {complaint}"):
+        read_data_config(tmp_path / "data.yaml")
