@@ -144,6 +144,32 @@ def test_corners_of_other_shapes_are_refused(corners):
         box_from_corners(corners)
 
 
+def make_trapezoid(skew):
+    """Corners 10 px wide at the nose and ``skew`` px wider at the tail, 20 px long."""
+    return [[0, 20], [10, 20], [10 + skew, 0], [0, 0]]
+
+
+def test_slightly_skewed_corners_are_accepted_up_to_the_tolerance():
+    box = box_from_corners(make_trapezoid(3.0))  # the tolerance is 20 % of the longer side, 4 px
+    assert (box.width, box.height) == pytest.approx((11.5, math.hypot(1.5, 20)))
+    with pytest.raises(ValueError, match=r"\[\[0.0, 20.0\], .* are not those of a rectangle; list them"):
+        box_from_corners(make_trapezoid(4.5))
+
+
+def make_parallelogram(size, cosine):
+    """Corners of a parallelogram with sides ``size`` px and the given cosine of the angle between them."""
+    x, y = size * cosine, size * math.sqrt(1 - cosine**2)
+    return [[x, y], [x + size, y], [size, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("size", [0.5, 10.0])
+def test_slanted_corners_are_accepted_up_to_the_tolerance(size):
+    box = box_from_corners(make_parallelogram(size, 0.18))  # the tolerance is a cosine of 0.2
+    assert (box.width, box.height) == pytest.approx((size, size))
+    with pytest.raises(ValueError, match="not those of a rectangle"):
+        box_from_corners(make_parallelogram(size, 0.22))
+
+
 def test_yaw_error_wraps_around():
     assert yaw_error(0.1, 2 * math.pi - 0.1) == pytest.approx(0.2)
     assert yaw_error([0, 0], [math.pi, -math.pi / 2]) == pytest.approx([math.pi, math.pi / 2])
