@@ -10,17 +10,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from numpy.typing import NDArray
 
 import centerdet
-from centerdet.cli.common import fail_cleanly, parse_evaluation_options, select_device, write_json
+from centerdet.cli.common import fail_cleanly, parse_evaluation_options, select_device
+from centerdet.cli.output_kinds import write_html, write_json
+from centerdet.cli.streams import run_all
 from centerdet.detector.base import BaseDetector
 from centerdet.evaluation.error_analysis import error_analysis
 from centerdet.evaluation.metrics import predict_all
 from centerdet.evaluation.report import EvaluationResults, summarise
-from centerdet.files import check_folder, write_atomically
 from centerdet.parallel import prefetch
 from centerdet.synthetic.scenes import draw_benchmark
 
@@ -43,21 +45,27 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Evaluates a detector, prints the report, and writes the files that the options name."""
     options = parse_arguments(arguments)
-    if options.html_report:
-        check_folder(options.html_report)
     detector: BaseDetector = load_detector(options)
     lines: list[NDArray] = []
     scenes = prefetch(draw_samples(options, lines), PREFETCH)
     results = predict_all(detector, scenes, count=options.num_samples, progress=True, ignore_threshold=True)
     above = results.above(detector.threshold)
     report = summarise(above)
-    if options.html_report:
-        write_html_report(options, detector, results, lines)
-    if options.json:
-        write_json(options.json, {"seed": options.seed, "threshold": detector.threshold, **report.to_dict()})
-    print(report)
-    if options.error_analysis:
-        print(f"\n{error_analysis(above, lines)}")
+
+    def write_scores() -> None:
+        if options.json:
+            write_json(options.json, {"seed": options.seed, "threshold": detector.threshold, **report.to_dict()})
+
+    def print_errors() -> None:
+        if options.error_analysis:
+            print(f"\n{error_analysis(above, lines)}", flush=True)
+
+    def write_report() -> None:
+        if options.html_report:
+            write_html_report(options, detector, results, lines)
+
+    # The scores first: neither a closed output nor a full disk costs what can still be written.
+    run_all(partial(print, report, flush=True), write_scores, print_errors, write_report)
 
 
 def load_detector(options: argparse.Namespace) -> BaseDetector:
@@ -88,7 +96,7 @@ def write_html_report(
 
     title = f"{options.num_samples} samples of make_data(), seed {options.seed}"
     page = render_html_report(detector, results, draw_samples(options, []), title=title, lines=lines)
-    write_atomically(options.html_report, page.encode())
+    write_html(options.html_report, page)
 
 
 if __name__ == "__main__":

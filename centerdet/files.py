@@ -1,25 +1,66 @@
-"""Atomic writing of files, and early checks of the folders they go to."""
+"""Files: checks before long work, reading of regular files only, and atomic writing."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import secrets
 import stat
 from pathlib import Path
 from typing import BinaryIO
 
+_KEPT_NAME = 40  # characters of a file's name in that of its temporary file: names have at most 255 bytes
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.centerdet\.tmp", re.DOTALL)
+_MAX_LINKS = 40  # links that lead to one file: the limit of Linux
 
-def check_folder(path: str | Path) -> None:
+
+def check_folder(path: str | Path, *, makes_folder: bool = False) -> None:
     """Checks, before long work, that a file can be written.
 
+    Args:
+        path: The file. A character device, a pipe, or a name of an open file such as /dev/stdout is fine.
+        makes_folder: Whether the folder will be made if it is missing.
+
     Raises:
-        ValueError: If its folder is missing or not writable, or the path is a folder.
+        ValueError: If its folder is missing or not writable, or the path is a folder, a disk or a circle of links.
     """
-    folder = Path(path).resolve().parent
+    if writes_through(path):
+        return
+    folder = Path(os.path.realpath(Path(path).parent))
+    while makes_folder and not folder.exists() and folder != folder.parent:
+        folder = folder.parent
     if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
         raise ValueError(f"cannot write {path}: there is no writable folder {folder}; make it, or choose another")
-    if Path(path).is_dir():
-        raise ValueError(f"cannot write {path}: it is a folder; name a file in it")
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:  # a circle of links, or a name that is too long
+        raise ValueError(f"cannot write {path}: {error.strerror}; name another file") from None
+    if not stat.S_ISREG(mode):
+        kind = "folder" if stat.S_ISDIR(mode) else "disk or socket"
+        raise ValueError(f"cannot write {path}: it is a {kind}; name a file{' in it' if kind == 'folder' else ''}")
+
+
+def writes_through(path: str | Path) -> bool:
+    """Whether a path is a character device, a pipe, or a name of an open file, such as /dev/stdout.
+
+    These are opened and written. To rename a file over them would destroy them.
+    """
+    link = Path(path)
+    for _ in range(_MAX_LINKS):
+        link = Path(os.path.realpath(link.parent)) / link.name
+        if not link.is_symlink():
+            break
+        if link.is_relative_to("/dev") or link.is_relative_to("/proc"):
+            return True
+        link = link.parent / link.readlink()
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):  # the latter for a null byte
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
 
 
 def make_folder(folder: Path) -> None:
@@ -37,30 +78,45 @@ def make_folder(folder: Path) -> None:
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Writes a file completely or not at all.
 
-    The content goes to a temporary file in the same folder, which is flushed to disk and then renamed.
+    The content goes to a new temporary file in the same folder, which is flushed to disk and then renamed. A link is
+    replaced, not followed. Devices and pipes are written directly.
 
     Raises:
         OSError: If the file cannot be written; an existing file stays unchanged.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        if writes_through(path):
+            # Without O_NONBLOCK, a pipe that no process reads would block for ever.
+            with open(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC), "wb") as file:
+                os.set_blocking(file.fileno(), True)
+                file.write(content)
+        else:
+            _replace(path, content)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a temporary file that nobody can predict or prepare, and renames it."""
+    temporary = path.with_name(f".{path.name[:_KEPT_NAME]}.{secrets.token_hex(8)}.centerdet.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(temporary, flags, 0o666), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        with contextlib.suppress(OSError):  # the folder may have been removed; the error above names the cause
+        with contextlib.suppress(OSError):  # the folder may have been removed; another error names the cause
             temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files of ``write_atomically`` that a killed process left in a folder."""
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    """Removes the temporary files of ``write_atomically`` that a killed process left in a folder, and no others."""
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def open_regular(path: str | Path) -> BinaryIO:

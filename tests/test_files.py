@@ -27,11 +27,15 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_leftovers_of_killed_processes_are_removed(tmp_path):
-    for name in (".a.txt.7.tmp", "b.tmp", "c.txt"):
+def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path):
+    (tmp_path / ".a.txt.0123456789abcdef.centerdet.tmp").write_text("")
+    (tmp_path / ".link.0123456789abcdef.centerdet.tmp").symlink_to("other")
+    (tmp_path / ".folder.0123456789abcdef.centerdet.tmp").mkdir()
+    for name in (".a.txt.7.tmp", ".vimrc.tmp", "b.tmp", "c.txt"):
         (tmp_path / name).write_text("")
+    before = {path.name for path in tmp_path.iterdir()}
     remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tmp", "c.txt"]
+    assert before - {path.name for path in tmp_path.iterdir()} == {".a.txt.0123456789abcdef.centerdet.tmp"}
 
 
 def test_folders_are_checked_before_the_work(tmp_path):

@@ -25,11 +25,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import add_threads_option, fail_cleanly, set_threads, write_json
+from centerdet.cli.common import add_threads_option, fail_cleanly, set_threads
+from centerdet.cli.output_kinds import is_json_report, write_json
+from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.detector.base import BaseDetector
 from centerdet.detector.pretrained import PRETRAINED
 from centerdet.export import OnnxDetector, export_onnx
-from centerdet.files import check_folder
 from centerdet.synthetic.batches import draw_batch
 from centerdet.training.optim import fast_bfloat16
 from tools._regression_baseline import RegressionBaseline
@@ -49,9 +50,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add_threads_option(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to a JSON file")
+    add_overwrite_option(parser)
     options = parser.parse_args(arguments)
-    if options.json:
-        check_folder(options.json)
+    inputs = [path for name in options.weights for path in weights_file(name)]
+    check_outputs([Output("--json", options.json, is_json_report)], inputs, overwrite=options.overwrite)
     if options.rounds < 1:
         raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
     return options
@@ -63,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     set_threads(options.threads)
     rows = benchmark_detectors(options.weights, options.rounds) + benchmark_generators(options.rounds)
-    print(table(rows))
+    print(table(rows), flush=True)
     if options.json:
         machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
         write_json(options.json, {**machine, "rounds": options.rounds, "rows": [asdict(row) for row in rows]})

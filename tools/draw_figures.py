@@ -17,12 +17,15 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
 from centerdet.cli.common import WEIGHTS_HELP, fail_cleanly
+from centerdet.cli.output_kinds import encode_png, is_png, mark_png
+from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.drawing import contact_sheet, draw_detection
 from centerdet.files import write_atomically
 from tools._curves import draw_curves, draw_reliability, to_png
 
 SCENE_SEED = 1375  # a scene whose object no line crosses and whose outline has many pixels above the noise
 NEAR = 0.05  # box maps are drawn where the heatmap is at least this
+FIGURES = ("detection", "maps", "curves", "reliability")
 HALF_WIDTH = 36  # px: the box maps show this much on either side of the object
 
 
@@ -37,7 +40,7 @@ def draw_scene(detector: centerdet.Detector, seed: int) -> bytes:
         draw_detection(marked, predicted=predicted, target=target, heatmap=heatmap),
     ]
     sheet = contact_sheet(tiles, columns=3)
-    return cv2.imencode(".png", sheet[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    return encode_png(sheet, cv2.IMWRITE_PNG_COMPRESSION, 9)
 
 
 def mark_certain_pixels(image: NDArray, noise_level: float) -> NDArray[np.float64]:
@@ -109,6 +112,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--num-samples", type=int, default=10_000, help="samples of the reliability diagram; default: %(default)s"
     )
     parser.add_argument("--sample-seed", type=int, default=20_261_123, help="of these samples; default: %(default)s")
+    add_overwrite_option(parser)
     return parser.parse_args(arguments)
 
 
@@ -118,20 +122,22 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     if not options.metrics.exists():
         raise ValueError(f"no metrics at {options.metrics}; give a run's, --metrics runs/NAME/metrics.jsonl")
+    outputs = [Output("--out", options.out / f"{name}.png", is_png) for name in FIGURES]
+    check_outputs(outputs, [options.metrics, *weights_file(options.weights)], overwrite=options.overwrite)
     detector = centerdet.load(options.weights)
     try:
         batch_size = detector.metadata["settings"]["curriculum"]["batch_size"]
     except KeyError:
         raise ValueError("these weights have no training settings; give weights that train.py wrote") from None
     figures = {
-        "detection.png": draw_scene(detector, options.seed),
-        "maps.png": draw_maps(detector, options.seed),
-        "curves.png": draw_curves(options.metrics, batch_size),
-        "reliability.png": draw_reliability(detector, options.sample_seed, options.num_samples),
+        "detection": draw_scene(detector, options.seed),
+        "maps": draw_maps(detector, options.seed),
+        "curves": draw_curves(options.metrics, batch_size),
+        "reliability": draw_reliability(detector, options.sample_seed, options.num_samples),
     }
     for name, content in figures.items():
-        write_atomically(options.out / name, content)
-    print(f"drawn: {', '.join(str(options.out / name) for name in figures)}")
+        write_atomically(options.out / f"{name}.png", mark_png(content))
+    print(f"drawn: {', '.join(str(output.path) for output in outputs)}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import fail_cleanly, parse_evaluation_options, select_device, write_json
+from centerdet.cli.common import fail_cleanly, parse_evaluation_options, select_device
+from centerdet.cli.output_kinds import write_json
 
 NOISE_LEVELS = (0.6, 0.7, 0.8, 0.9, 1.0)
 NUM_LINES = (0, 3, 6, 9, 12)

@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,9 +20,11 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
 from centerdet.cli.common import WEIGHTS_HELP, fail_cleanly
+from centerdet.cli.output_kinds import is_png, write_png
+from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
+from centerdet.cli.streams import one_line
 from centerdet.data.image_io import pad_small, read_usable
 from centerdet.drawing import contact_sheet, draw_detection
-from centerdet.files import check_folder, write_atomically
 from centerdet.preprocessing import to_unit_range
 
 BATCH = 32  # scenes that the search for the worst ones detects at once
@@ -55,13 +56,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scale", type=int, default=2, help="enlargement of each image; default: %(default)s")
     parser.add_argument("--weights", help=WEIGHTS_HELP)
     parser.add_argument("--threshold", type=float, help="score threshold in [0, 1] (default: the weights' own)")
+    add_overwrite_option(parser)
     options = parser.parse_args(arguments)
     for name in ("num_samples", "scale", "columns", "worst"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
     if options.worst and options.images:
         raise ValueError("--worst needs true boxes, which image files do not have; leave out one of the two")
-    check_folder(options.out)
+    inputs = [*options.images, *weights_file(options.weights)]
+    check_outputs([Output("--out", options.out, is_png)], inputs, overwrite=options.overwrite)
     return options
 
 
@@ -77,8 +80,8 @@ def main(arguments: list[str] | None = None) -> None:
         scenes = find_worst(detector, scenes, options.worst)
     tiles = [draw(detector, scene, options.scale) for scene in scenes]
     sheet = contact_sheet(tiles, columns=options.columns)
-    write_atomically(options.out, cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
-    print(f"{len(tiles)} images drawn to {options.out}")
+    write_png(options.out, sheet)
+    print(f"{len(tiles)} images drawn to {one_line(options.out)}")
 
 
 def draw(detector: centerdet.Detector, scene: Scene, scale: int) -> NDArray:

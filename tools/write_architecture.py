@@ -14,6 +14,8 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 from centerdet import CenterNet
 from centerdet.cli.common import fail_cleanly
+from centerdet.cli.output_kinds import is_architecture
+from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs
 from centerdet.files import write_atomically
 from centerdet.model.equivariant import GroupConv, LiftingConv
 from centerdet.model.head import EquivariantHead
@@ -87,7 +89,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "default.yaml")
     parser.add_argument("--out", type=Path, default=ROOT / "architecture.txt")
+    add_overwrite_option(parser)
     options = parser.parse_args(arguments)
+    check_outputs([Output("--out", options.out, is_architecture)], [options.config], overwrite=options.overwrite)
     write_atomically(options.out, describe(CenterNet(read_config(options.config).network)).encode())
     print(f"written: {options.out}")
 

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from centerdet.cli.common import add_command, add_data_argument
-from centerdet.files import check_folder, write_atomically
+from centerdet.cli.output_kinds import is_png, write_png
+from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, dataset_files
+from centerdet.cli.streams import one_line, run_all
 
 
 def add_check(commands: argparse._SubParsersAction) -> None:
@@ -21,6 +23,7 @@ def add_check(commands: argparse._SubParsersAction) -> None:
     add_data_argument(parser)
     parser.add_argument("--out", type=Path, default=Path("check.png"), help="file of the sheet; default: %(default)s")
     parser.add_argument("--tiles", type=int, default=36, help="number of images on the sheet; default: %(default)s")
+    add_overwrite_option(parser)
     parser.set_defaults(run=_check)
 
 
@@ -29,14 +32,18 @@ def _check(options: argparse.Namespace) -> None:
 
     if options.tiles < 1:
         raise ValueError(f"--tiles must be at least 1, got {options.tiles}")
-    check_folder(options.out)
+    sheet_file = Output("--out", options.out, is_png)
+    check_outputs([sheet_file], dataset_files(options.data), overwrite=options.overwrite)
     errors, sheet = check_dataset(options.data, tiles=options.tiles, progress=True)
-    if sheet is not None:
-        import cv2
 
-        write_atomically(options.out, cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
-    print("\n".join(errors) or "no errors found")
-    if sheet is not None:
-        print(f"labels drawn to {options.out}")
+    def print_errors() -> None:
+        print("\n".join(map(one_line, errors)) or "no errors found", flush=True)
+
+    def draw_labels() -> None:
+        if sheet is not None:
+            write_png(options.out, sheet)
+            print(f"labels drawn to {one_line(options.out)}", flush=True)
+
+    run_all(print_errors, draw_labels)  # the errors first: a full disk does not cost them
     if errors:
         raise ValueError(f"errors in {options.data}: {len(errors)}, listed above")

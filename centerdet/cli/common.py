@@ -1,21 +1,21 @@
-"""Code that all commands and scripts share: options, exit codes, devices, JSON files."""
+"""Code that all commands and scripts share: options, exit codes, devices."""
 
 from __future__ import annotations
 
 import argparse
 import ctypes
 import functools
-import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import centerdet
 import centerdet.data
-from centerdet.files import check_folder, write_atomically
+from centerdet.cli.output_kinds import is_html_report, is_json_report
+from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
+from centerdet.cli.streams import discard_stdout, flush_stdout, one_line, safe_streams
 
 if TYPE_CHECKING:
     import torch
@@ -39,21 +39,28 @@ def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
     @functools.wraps(main)
     def wrapped(*arguments: object) -> int:
         keep_freed_memory()
-        try:
-            main(*arguments)
-            sys.stdout.flush()  # raises BrokenPipeError here, not while the interpreter shuts down
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes the rest of the buffer
-            return EXIT_BROKEN_PIPE
-        except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return EXIT_ERROR
-        except KeyboardInterrupt as stop:
-            print(f"interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
-            return EXIT_INTERRUPTED
-        return 0
+        with safe_streams():
+            return _run(main, *arguments)
 
     return wrapped
+
+
+def _run(main: Callable[..., None], *arguments: object) -> int:
+    try:
+        main(*arguments)
+        flush_stdout()  # raises BrokenPipeError here, not while the interpreter shuts down
+    except BrokenPipeError:
+        discard_stdout()
+        return EXIT_BROKEN_PIPE
+    except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
+        with suppress(OSError):
+            flush_stdout()  # the lines before the error
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt as stop:
+        print(f"interrupted{f': {one_line(stop)}' if str(stop) else ''}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
 
 
 def keep_freed_memory() -> None:
@@ -128,17 +135,16 @@ def parse_evaluation_options(
     parser.add_argument("--weights", help=WEIGHTS_HELP)
     add_device_option(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to a JSON file")
+    add_overwrite_option(parser)
     options = parser.parse_args(arguments)
-    if options.json:
-        check_folder(options.json)
     if options.num_samples < 1:
         raise ValueError(f"--num-samples must be at least 1, got {options.num_samples}")
+    outputs = [
+        Output("--json", options.json, is_json_report),
+        Output("--html-report", getattr(options, "html_report", None), is_html_report),
+    ]
+    check_outputs(outputs, weights_file(options.weights), overwrite=options.overwrite)
     return options
-
-
-def write_json(path: Path, metadata: Any) -> None:
-    """Writes a JSON file, indented."""
-    write_atomically(path, (json.dumps(metadata, indent=2) + "\n").encode())
 
 
 def add_command(commands: argparse._SubParsersAction, name: str, summary: str, details: str) -> argparse.ArgumentParser:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from centerdet.cli.common import add_command, add_data_argument, add_detector_options, load_detector, write_json
-from centerdet.files import check_folder, write_atomically
+from centerdet.cli.common import add_command, add_data_argument, add_detector_options, load_detector
+from centerdet.cli.output_kinds import is_html_report, is_json_report, write_html, write_json
+from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, dataset_files, weights_file
+from centerdet.cli.streams import printable, run_all
 
 if TYPE_CHECKING:
     from centerdet.data.dataset import Dataset
@@ -27,30 +31,41 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
     add_detector_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores to a JSON file")
     parser.add_argument("--html-report", type=Path, metavar="FILE", help="write an HTML page with curves and pictures")
+    add_overwrite_option(parser)
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from centerdet.data.dataset import load_dataset
-    from centerdet.evaluation.html_report import render_html_report
     from centerdet.evaluation.metrics import predict_all
     from centerdet.evaluation.report import summarise
 
-    for path in (options.json, options.html_report):
-        if path:
-            check_folder(path)
+    outputs = [
+        Output("--json", options.json, is_json_report),
+        Output("--html-report", options.html_report, is_html_report),
+    ]
+    inputs = chain(weights_file(options.weights), dataset_files(options.data))
+    check_outputs(outputs, inputs, overwrite=options.overwrite)
     dataset, detector = load_dataset(options.data, options.split), load_detector(options)
     _use_intensity_range(dataset, detector, options.data)
     results = predict_all(detector, dataset, progress=True, ignore_threshold=True)
     results = results._replace(has_heading=results.has_heading and dataset.has_heading)
     report = summarise(results.above(detector.threshold))
-    if options.json:
-        write_json(options.json, report.to_dict())
-    if options.html_report:
-        title, names = f"{options.data}, {options.split}", [item.path.name for item in dataset.items]
-        page = render_html_report(detector, results, dataset, title=title, names=names)
-        write_atomically(options.html_report, page.encode())
-    print(report)
+
+    def write_scores() -> None:
+        if options.json:
+            write_json(options.json, report.to_dict())
+
+    def write_report() -> None:
+        from centerdet.evaluation.html_report import render_html_report
+
+        if options.html_report:
+            title, names = f"{options.data}, {options.split}", [printable(item.path.name) for item in dataset.items]
+            page = render_html_report(detector, results, dataset, title=printable(title), names=names)
+            write_html(options.html_report, page)
+
+    # The scores first: neither a closed output nor a full disk costs what can still be written.
+    run_all(partial(print, report, flush=True), write_scores, write_report)
 
 
 def _use_intensity_range(dataset: Dataset, detector: BaseDetector, path: Path) -> None:

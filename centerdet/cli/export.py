@@ -7,6 +7,9 @@ from pathlib import Path
 
 import centerdet
 from centerdet.cli.common import WEIGHTS_HELP, add_command
+from centerdet.cli.output_kinds import is_onnx
+from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
+from centerdet.cli.streams import one_line
 
 IMAGE_SIZE = (200, 200)  # height and width of the task's images, px
 
@@ -19,7 +22,7 @@ def add_export(commands: argparse._SubParsersAction) -> None:
         "write a detector as one ONNX file",
         "The model includes the decoding of boxes. Export needs further packages: pip install '.[export]'",
     )
-    parser.add_argument("model", type=Path, help="file to write; an existing file is replaced")
+    parser.add_argument("model", type=Path, help="file to write, NAME.onnx")
     parser.add_argument("--weights", help=WEIGHTS_HELP)
     parser.add_argument(
         "--image-size",
@@ -29,12 +32,17 @@ def add_export(commands: argparse._SubParsersAction) -> None:
         default=IMAGE_SIZE,
         help=f"height and width of the images in px; default: {IMAGE_SIZE[0]} {IMAGE_SIZE[1]}",
     )
+    add_overwrite_option(parser)
     parser.set_defaults(run=_export)
 
 
 def _export(options: argparse.Namespace) -> None:
     from centerdet.export import export_onnx
+    from centerdet.export.onnx import check_model_name
 
+    check_model_name(options.model)
+    model = Output("the model", options.model, is_onnx)
+    check_outputs([model], weights_file(options.weights), overwrite=options.overwrite)
     height, width = options.image_size
     export_onnx(centerdet.load(options.weights), options.model, image_size=(height, width))
-    print(f"{options.model}: for images of {height} x {width} px, in batches of any size")
+    print(f"{one_line(options.model)}: for images of {height} x {width} px, in batches of any size")

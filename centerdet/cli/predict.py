@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from centerdet.cli.common import add_command, add_detector_options, load_detector
+from centerdet.cli.output_kinds import is_csv, is_json_lines, is_png
+from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, never_ours, weights_file
+from centerdet.cli.streams import one_line
 
 
 def add_predict(commands: argparse._SubParsersAction) -> None:
@@ -24,34 +29,69 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, help="file to write (default: standard output); for yolo, a folder")
     parser.add_argument("--save-images", type=Path, metavar="DIR", help="folder for images with the box drawn in")
     parser.add_argument("--batch-size", type=int, default=32, help="images in a batch; default: %(default)s")
+    add_overwrite_option(parser)
     parser.set_defaults(run=_predict)
 
 
 def _predict(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from centerdet.cli.writers import open_writer, result_paths, save_picture
+    from centerdet.cli.writers import open_writer, save_picture
     from centerdet.data.predict import find_files, predict_files
 
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
-    detector, paths = load_detector(options), find_files(options.images)
-    pictures = result_paths(paths, ".png", options.save_images) if options.save_images else {}
-    skipped = 0
+    if options.format == "yolo" and options.out is None:
+        raise ValueError("format yolo writes one file per image: name a folder with --out")
+    paths = find_files(options.images)
+    texts, pictures = _check_files(options, paths)
+    detector = load_detector(options)
+    failed: dict[str, int] = {"images": 0, "results": 0, "pictures": 0}
 
-    def report_skipped(message: str) -> None:
-        nonlocal skipped
-        skipped += 1
-        tqdm.write(f"skipped: {message}", file=sys.stderr)
+    def report(kind: str, message: object) -> None:
+        failed[kind] += 1
+        tqdm.write(f"{'skipped' if kind == 'images' else 'error'}: {one_line(message)}", file=sys.stderr)
+
+    def attempt(kind: str, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except (OSError, ValueError, MemoryError) as error:  # it costs neither the other images nor other files
+            report(kind, error)
 
     with (
-        open_writer(options.out, options.format, paths) as write,
+        open_writer(options.out, options.format, texts) as write,
         tqdm(total=len(paths), unit="image", disable=None) as bar,
     ):
-        for result in predict_files(detector, paths, on_error=report_skipped, batch_size=options.batch_size):
-            write(result)
+        on_error = partial(report, "images")
+        for result in predict_files(detector, paths, on_error=on_error, batch_size=options.batch_size):
+            if options.format == "yolo":
+                attempt("results", partial(write, result))
+            else:
+                write(result)  # an error ends the command: no later line could be written
             if options.save_images:
-                save_picture(pictures[result.path], detector, result)
+                attempt("pictures", partial(save_picture, pictures[result.path], detector, result))
             bar.update()
-    if skipped:
-        raise ValueError(f"{skipped} of {len(paths)} images could not be used; the others have results")
+    _raise_failures(failed, len(paths))
+
+
+def _check_files(options: argparse.Namespace, paths: list[Path]) -> tuple[dict[Path, Path], dict[Path, Path]]:
+    """Checks all files that will be written; returns the text file and the picture of each image."""
+    from centerdet.cli.writers import result_paths
+
+    as_text = options.format == "yolo"
+    texts = result_paths(paths, ".txt", options.out) if as_text else {}
+    pictures = result_paths(paths, ".png", options.save_images) if options.save_images else {}
+    is_ours = is_csv if options.format == "csv" else is_json_lines
+    outputs = [Output("--out", None if as_text else options.out, is_ours)]
+    outputs += [Output("--out", path, never_ours, makes_folder=True) for path in dict.fromkeys(texts.values())]
+    outputs += [Output("--save-images", path, is_png, makes_folder=True) for path in dict.fromkeys(pictures.values())]
+    check_outputs(outputs, [*paths, *weights_file(options.weights)], overwrite=options.overwrite)
+    return texts, pictures
+
+
+def _raise_failures(failed: dict[str, int], count: int) -> None:
+    """Raises one error that counts the failures, if there are any."""
+    parts = [f"{failed['images']} of {count} images could not be used"] if failed["images"] else []
+    parts += [f"{number} {kind} could not be written" for kind, number in failed.items() if number and kind != "images"]
+    if parts:
+        raise ValueError(f"{', and '.join(parts)}, see above; the others have results")

@@ -3,84 +3,84 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
-from centerdet.data.csv_labels import COLUMNS
+from centerdet.cli.line_file import open_lines
+from centerdet.cli.output_kinds import CSV_COLUMNS, write_png
+from centerdet.cli.streams import escape_bytes
 from centerdet.data.image_io import normalise
 from centerdet.data.predict import FileResult
 from centerdet.data.yolo_obb import format_line
 from centerdet.detector.base import BaseDetector
 from centerdet.drawing import draw_detection
-from centerdet.files import check_folder, write_atomically
+from centerdet.files import make_folder, write_atomically
 
 OutputFormat = Literal["csv", "jsonl", "yolo"]
 Write = Callable[[FileResult], None]
 
 PICTURE_SIDE = 400  # px: images are enlarged by the largest whole factor that keeps their longer side within this
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of cells that spreadsheets execute
 
 
 def result_paths(paths: Sequence[Path], suffix: str, folder: Path) -> dict[Path, Path]:
     """Returns the file in a folder for the result of each image: the image's path below the common root, with a suffix.
 
+    A link has the result of its own name, not of the file that it leads to. Several spellings of a path have the same
+    result.
+
     Raises:
-        ValueError: If two images would have the same file, or a file would overwrite an image.
+        ValueError: If two images would have the same file.
     """
-    places = {path: path.resolve() for path in paths}
+    places = {path: Path(os.path.realpath(path.parent)) / path.name for path in paths}
     root = os.path.commonpath([place.parent for place in places.values()])
     names: dict[Path, Path] = {}
+    first: dict[Path, Path] = {}
     for path, place in places.items():
         name = folder / f"{place.relative_to(root).with_suffix('')}{suffix}"
-        other = names.setdefault(name, path)
+        names[path], other = name, first.setdefault(name, path)
         if places[other] != place:
             raise ValueError(f"the results of {other} and {path} would both be {name}; rename one of the images")
-    if taken := {name.resolve() for name in names} & set(places.values()):
-        raise ValueError(f"the results would overwrite {sorted(taken)[0]}; name another folder")
-    return {path: name for name, path in names.items()}
+    return names
 
 
 @contextmanager
-def open_writer(path: Path | None, format: OutputFormat, paths: Sequence[Path]) -> Iterator[Write]:
-    """Gives a function that writes the result of one image. Each result is flushed: a stopped run leaves whole ones.
+def open_writer(path: Path | None, format: OutputFormat, names: Mapping[Path, Path]) -> Iterator[Write]:
+    r"""Gives a function that writes the result of one image. A stopped run, or a full disk, leaves whole lines.
 
-    * ``csv``: ``image,x,y,yaw,width,height,score``; blanks if nothing was found.
+    * ``csv``: ``image,x,y,yaw,width,height,score``; blanks if nothing was found. A name that a spreadsheet would
+      execute gets ``./`` before it, which names the same file; bytes that are not UTF-8 become ``\xff``.
     * ``jsonl``: one object per line, with ``image``, ``score``, ``box`` and ``has_heading`` (whether yaw tells nose
       from tail); the last three are ``null`` if nothing was found.
-    * ``yolo``: one text file per image, named by ``result_paths``; empty if nothing was found.
+    * ``yolo``: one text file per image; empty if nothing was found.
 
     Args:
-        path: The file to write, for ``yolo`` the folder; ``None``: standard output.
+        path: The file to write; ``None``: standard output. Not used for ``yolo``.
         format: Format of the output.
-        paths: The images.
+        names: The file of each image, for ``yolo``; of ``result_paths``.
 
     Raises:
-        ValueError: If the path cannot be written, or as ``result_paths``.
+        ValueError: If standard output is closed.
+        OSError: If a result cannot be written.
     """
     if format == "yolo":
-        if path is None:
-            raise ValueError("format yolo writes one file per image: name a folder with --out")
-        yield partial(_write_text, result_paths(paths, ".txt", path))
-    elif path is None:
-        yield _line_writer(sys.stdout, format)
-    else:
-        check_folder(path)
-        if path.resolve() in {image.resolve() for image in paths}:
-            raise ValueError(f"the results would overwrite the image {path}; name another file")
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            yield _line_writer(file, format)
+        yield partial(_write_text, names)
+        return
+    with open_lines(path) as write_line:
+        if format == "csv":
+            write_line(_csv_line(CSV_COLUMNS))
+        yield lambda result: write_line(_csv_row(result) if format == "csv" else _json_line(result))
 
 
 def save_picture(path: Path, detector: BaseDetector, result: FileResult) -> None:
     """Saves an image, scaled as the detector does, with its box, as a PNG file."""
-    import cv2
-
     picture = draw_detection(
         normalise(result.image, detector.intensity_range),
         predicted=result.detection,
@@ -88,36 +88,30 @@ def save_picture(path: Path, detector: BaseDetector, result: FileResult) -> None
         caption="" if result.detection else "nothing found",
         has_heading=detector.has_heading,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+    make_folder(path.parent)
+    write_png(path, picture)
 
 
 def _write_text(names: Mapping[Path, Path], result: FileResult) -> None:
     height, width = result.image.shape
     line = "" if result.detection is None else format_line(result.detection.box, size=(width, height)) + "\n"
-    names[result.path].parent.mkdir(parents=True, exist_ok=True)
+    make_folder(names[result.path].parent)
     write_atomically(names[result.path], line.encode())
 
 
-def _line_writer(file: IO[str], format: OutputFormat) -> Write:
-    rows = csv.writer(file, lineterminator="\n")
-    if format == "csv":
-        rows.writerow([*COLUMNS, "score"])
-
-    def write(result: FileResult) -> None:
-        if format == "csv":
-            rows.writerow(_csv_row(result))
-        else:
-            file.write(_json_line(result))
-        file.flush()
-
-    return write
-
-
-def _csv_row(result: FileResult) -> list[str]:
+def _csv_row(result: FileResult) -> str:
     detection = result.detection
     values = [] if detection is None else [*detection.box.to_array().tolist(), detection.score]
-    return [result.path.as_posix(), *([f"{value:.6g}" for value in values] or [""] * 6)]
+    name = escape_bytes(result.path.as_posix())
+    if name.startswith(_FORMULA_STARTS):
+        name = f"./{name}"
+    return _csv_line([name, *([f"{value:.6g}" for value in values] or [""] * 6)])
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # so that it quotes cells with \r or \n
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _json_line(result: FileResult) -> str:

@@ -38,11 +38,12 @@ def export_onnx(detector: Detector, path: str | Path, *, image_size: tuple[int, 
 
     Args:
         detector: The detector.
-        path: The file; an existing one is replaced atomically.
+        path: The file, with the suffix .onnx; an existing one is replaced atomically.
         image_size: (H, W) of the images that the model will take, each side 64 to 10,000 px.
 
     Raises:
-        ValueError: If the size is out of range, the folder is not writable, or the model's results differ.
+        ValueError: If the size is out of range, the suffix is another, the folder is not writable, or the model's
+            results differ.
         ImportError: If a package of the extra ``export`` is not installed.
     """
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
@@ -50,6 +51,7 @@ def export_onnx(detector: Detector, path: str | Path, *, image_size: tuple[int, 
         raise ImportError(f"exporting needs {', '.join(missing)}: pip install '.[export]'")
     if len(image_size) != 2 or not all(isinstance(side, int) and MIN_SIDE <= side <= MAX_SIDE for side in image_size):
         raise ValueError(f"image_size must be (height, width), {MIN_SIDE} to {MAX_SIDE:,} px each, got {image_size}")
+    check_model_name(path)
     check_folder(path)
     from centerdet.export.graph import DetectorGraph, trace  # here, since OnnxDetector runs without torch
 
@@ -63,6 +65,20 @@ def export_onnx(detector: Detector, path: str | Path, *, image_size: tuple[int, 
         scenes = [low + image * (high - low) for image in _draw_scenes(image_size)]
         check_parity(detector, OnnxDetector(file), scenes)
     write_atomically(path, content)
+
+
+def check_model_name(path: str | Path) -> None:
+    """Checks that a model's file ends in .onnx, so that a model never replaces weights.
+
+    Raises:
+        ValueError: If it ends in something else.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise ValueError(
+            f"an exported model must end in .onnx, got {path}; for a model of these weights: "
+            f"centerdet export {path.with_suffix('.onnx') if path.name else 'model.onnx'} --weights {path}"
+        )
 
 
 def _metadata(detector: Detector, image_size: tuple[int, int]) -> dict[str, str]:

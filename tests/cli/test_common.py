@@ -97,7 +97,14 @@ def test_evaluation_options_are_checked_before_the_work(tmp_path):
         return parse_evaluation_options(argparse.ArgumentParser(), list(arguments), num_samples=7, seed=3)
 
     options = parse()
-    assert vars(options) == {"num_samples": 7, "seed": 3, "weights": None, "device": None, "json": None}
+    assert vars(options) == {
+        "num_samples": 7,
+        "seed": 3,
+        "weights": None,
+        "device": None,
+        "json": None,
+        "overwrite": False,
+    }
     with pytest.raises(ValueError, match="--num-samples must be at least 1, got 0"):
         parse("--num-samples", "0")
     with pytest.raises(ValueError, match="there is no writable folder"):

@@ -84,5 +84,5 @@ def test_files_are_needed_and_never_overwritten(images, tmp_path, capsys):
     image = tmp_path / "a" / "b" / "00.png"
     content = image.read_bytes()
     assert main(["predict", str(image), "--out", str(image)]) == 2
-    assert "the results would overwrite" in capsys.readouterr().err
+    assert "it would overwrite the input" in capsys.readouterr().err
     assert image.read_bytes() == content

@@ -60,7 +60,7 @@ def test_the_same_image_twice_has_one_file(tmp_path):
 def test_each_result_is_a_line_on_stdout_at_once(format, expected, monkeypatch):
     output = io.StringIO()
     monkeypatch.setattr(sys, "stdout", output)
-    with open_writer(None, format, []) as write:
+    with open_writer(None, format, {}) as write:
         write(FileResult(Path("a.png"), IMAGE, DETECTION))
         lines = len(output.getvalue().splitlines())
         write(FileResult(Path("b.png"), IMAGE, None))

@@ -1,0 +1,130 @@
+"""Standard streams that never cost a result: closed or broken ones are ignored, and text is safe for a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any, cast
+
+
+def printable(text: str) -> str:
+    r"""Returns a text for a terminal: control characters, and bytes of names that are not UTF-8, as \x1b or \xff."""
+    return "".join(character if character.isprintable() else _escape(character) for character in text)
+
+
+def escape_bytes(name: str) -> str:
+    r"""Returns a file name as valid Unicode: bytes that are not UTF-8 become \xff."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte of a file name that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape", "backslashreplace").decode()
+
+
+def one_line(message: object) -> str:
+    """Returns a message as one line for a terminal: white space becomes single spaces."""
+    return printable(" ".join(str(message).split()))
+
+
+def run_all(*steps: Callable[[], object]) -> None:
+    """Runs every step, though an earlier one fails: a full disk for one result does not cost the others.
+
+    Raises:
+        OSError | ValueError: What the first failed step raised, with the messages of the others; a closed standard
+            output counts least.
+    """
+    errors: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except (OSError, ValueError, MemoryError) as error:
+            errors.append(error)
+    errors.sort(key=lambda error: isinstance(error, BrokenPipeError))  # stable: the others keep their order
+    if len(errors) > 1 and not isinstance(errors[1], BrokenPipeError):
+        raise OSError("; ".join(str(error) for error in errors if not isinstance(error, BrokenPipeError)))
+    if errors:
+        raise errors[0]
+
+
+class _LenientStream:
+    """Writes to a stream; once it is closed, broken or full, the text is lost and the program goes on."""
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._try(lambda stream: stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(lambda stream: stream.flush())
+
+    def _try(self, call: Callable[[IO[str]], object]) -> None:
+        if self._stream is not None:
+            try:
+                call(self._stream)
+            except (OSError, ValueError):
+                _discard(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def safe_streams() -> Iterator[None]:
+    """Makes the standard streams of a command safe during the ``with`` block.
+
+    Closed descriptors 0 to 2 are opened on the null device, since the next file that is opened would get their number,
+    and libraries would print into it. Errors in writing to stderr are ignored.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
+    before = sys.stderr
+    lenient = _LenientStream(before)
+    sys.stderr = cast(Any, lenient)
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None and getattr(sys.stdout, "errors", None) == "strict":
+        reconfigure(errors="backslashreplace")  # a terminal without some character costs no result
+    try:
+        yield
+    finally:
+        if sys.stderr is lenient:
+            sys.stderr = before
+
+
+def flush_stdout() -> None:
+    """Writes what is left in the buffer of stdout.
+
+    Raises:
+        OSError: If stdout is closed or full. The rest is thrown away, so that the interpreter does not fail again.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard_stdout()
+        raise
+
+
+def discard_stdout() -> None:
+    """Points stdout to the null device."""
+    if sys.stdout is not None:
+        _discard(sys.stdout)
+
+
+def _discard(stream: IO[str]) -> None:
+    """Points the descriptor of a stream to the null device, which takes the rest of its buffer."""
+    with suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(null, stream.fileno())
+        finally:
+            os.close(null)
