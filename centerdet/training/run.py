@@ -5,6 +5,7 @@ A step depends only on this state and its batch. A resumed run is therefore iden
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,9 @@ from centerdet.training.logger import MetricLogger
 from centerdet.training.optim import autocast, ema_update, learning_rate, make_optimizers
 
 SAMPLE_IMAGES = 4  # validation images whose heatmaps are logged
+
+
+_RESULTS = ("best.safetensors", "last.safetensors", "metrics.jsonl")  # files of a run that a new one would replace
 
 
 class TrainingRun:
@@ -73,11 +77,8 @@ class TrainingRun:
         path = self.directory / "checkpoint.pt"
         if resume:
             self._restore(path)
-        elif path.exists():
-            raise ValueError(
-                f"{self.directory} already holds a run; continue it with resume (--resume), "
-                "or choose another folder (--out)"
-            )
+        else:
+            _check_new(self.directory)
         make_folder(self.directory)
         check_folder(path)
         if distributed.is_main_process():
@@ -190,3 +191,21 @@ class TrainingRun:
             intensity_range=self.settings.get("intensity_range"),
             metadata=metadata,
         )
+
+
+def _check_new(directory: Path) -> None:
+    """Checks that a new run replaces no result of an earlier one.
+
+    Raises:
+        ValueError: If the folder holds a run, or a part of one.
+    """
+    if os.path.lexists(directory / "checkpoint.pt"):
+        raise ValueError(
+            f"{directory} already holds a run; continue it with resume (--resume), or choose another folder (--out)"
+        )
+    for path in (directory / name for name in _RESULTS):
+        if path.is_symlink() or (path.exists() and path.stat().st_size):
+            raise ValueError(
+                f"{directory} already holds {path.name}, and no checkpoint to continue from; move it away, or choose "
+                "another folder (--out)"
+            )

@@ -22,6 +22,8 @@ from tqdm import tqdm
 from centerdet import distributed
 from centerdet.evaluation.metrics import LabelledImages
 from centerdet.evaluation.report import EvaluationReport
+from centerdet.files import make_folder
+from centerdet.folder_lock import lock_folder
 from centerdet.model.centernet import CenterNet
 from centerdet.model.codec import Codec
 from centerdet.model.losses import CenterLoss, LossTerms
@@ -70,7 +72,7 @@ def fit(
         device: Where to train.
         intensity_range: Pixel values of the validation images, and of later ones, that become 0 and 1; ``None``: the
             full scale of the image's type.
-        resume: Continue from the folder's checkpoint. Without it, a folder with a checkpoint is an error.
+        resume: Continue from the folder's checkpoint. Without it, a folder with results of a run is an error.
         settings: Further plain values to keep with checkpoint and weights. A resumed run must have the same settings,
             and the same configs of network, codec, loss and loop.
 
@@ -78,8 +80,8 @@ def fit(
         The best validation report; ``best.safetensors`` holds its weights and threshold.
 
     Raises:
-        ValueError: If there is nothing to resume, a run would be overwritten, the settings differ, the first batch is
-            not valid, or the processes cannot share it equally.
+        ValueError: If there is nothing to resume, a run would be overwritten, another process trains into the folder,
+            the settings differ, the first batch is not valid, or the processes cannot share it equally.
         OSError: If the run's folder can no longer be written; the last checkpoint stays.
         FloatingPointError: If the loss is not finite; the last checkpoint stays, and the batch is kept for ``replay``.
         KeyboardInterrupt: On Ctrl-C or SIGTERM, after a checkpoint.
@@ -93,13 +95,16 @@ def fit(
         **(settings or {}),
     }
     run = TrainingRun(network, codec, criterion, config, Path(directory), torch.device(device), _to_plain(settings))
-    run.start(resume=resume)
     is_main = distributed.is_main_process()
-    with (
-        _catch_interrupts() as interrupted,
-        MetricLogger(run.directory, resume_from=run.step) if is_main else nullcontext() as logger,
-    ):
-        _run_steps(run, source, validation, logger, interrupted)
+    if not resume:
+        make_folder(run.directory)
+    with lock_folder(run.directory) if is_main else nullcontext():
+        run.start(resume=resume)
+        with (
+            _catch_interrupts() as interrupted,
+            MetricLogger(run.directory, resume_from=run.step) if is_main else nullcontext() as logger,
+        ):
+            _run_steps(run, source, validation, logger, interrupted)
     return EvaluationReport(**distributed.broadcast(run.best)["report"])
 
 

@@ -23,7 +23,10 @@ def train_in_process(directory):
     flush = os.fsync
     os.fsync = lambda file: (time.sleep(0.03), flush(file))
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (it ends with the process)
-    train_tiny(directory, config=LONGER, resume=(directory / "checkpoint.pt").exists())
+    resume = (directory / "checkpoint.pt").exists()
+    if not resume:
+        shutil.rmtree(directory, ignore_errors=True)  # killed before the first checkpoint: a new run needs a new folder
+    train_tiny(directory, config=LONGER, resume=resume)
 
 
 def wait_for(process, *, moment, directory):
