@@ -144,12 +144,14 @@ def draw_box(
 
 
 def _write(canvas: NDArray[np.uint8], text: str, x: int, y: int, color: tuple[int, int, int]) -> None:
-    """Writes text, in place, with its top left at ``(x, y)`` px, moved so that all of it is in the picture."""
+    """Writes text, in place, with its top left at ``(x, y)`` px, moved so that all of it, or its start, is inside."""
     import cv2
 
+    # The font has ASCII alone, and OpenCV crashes on bytes of file names that are not UTF-8.
+    text = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
     font = cv2.FONT_HERSHEY_SIMPLEX
     (width, height), _ = cv2.getTextSize(text, font, FONT_SCALE, 1)
-    x = min(max(x, 2), canvas.shape[1] - width - 2)
+    x = max(2, min(x, canvas.shape[1] - width - 2))
     y = min(max(y + height, height + 2), canvas.shape[0] - 4)
     around = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
     black = [((0, 0, 0), step) for step in around]  # a dark edge keeps the text readable on noise
