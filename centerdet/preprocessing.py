@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 MIN_SIDE = 64  # px, the smallest side of an image
 PIXEL_RULE = "uint8 / 255, uint16 / 65535, floats in [0, 1] as they are; no resizing, no normalisation"
+MAX_INTENSITY = 1e30  # of an intensity range: single precision ends at 3e38
+MIN_INTENSITY_STEP = 1e-30  # high - low of an intensity range: below 1e-45, single precision has only 0
 _FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
@@ -26,7 +32,7 @@ def to_unit_range(image: ArrayLike, intensity_range: tuple[float, float] | None 
     """
     try:
         array = np.asarray(image)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # a lazy image, as Pillow's, reads its file here, and can fail in many ways
         raise ValueError(f"an image must be convertible to a numpy array: {error}") from None
     if array.ndim != 2:
         raise ValueError(
@@ -53,3 +59,25 @@ def to_unit_range(image: ArrayLike, intensity_range: tuple[float, float] | None 
             "or give the values that are 0 and 1 (intensity_range)"
         )
     return array.astype(np.float32)
+
+
+def check_intensity_range(values: Any) -> tuple[float, float] | None:
+    """Checks pixel values ``(low, high)`` that become 0 and 1, and returns them; ``None`` stays ``None``.
+
+    Raises:
+        ValueError: If they are not two increasing numbers that single precision can hold and divide by.
+    """
+    if values is None:
+        return None
+    try:
+        low, high = values
+        valid = all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in (low, high))
+        valid = valid and all(math.isfinite(value) and abs(value) <= MAX_INTENSITY for value in (low, high))
+    except (TypeError, ValueError, OverflowError):
+        valid = False
+    if not valid or not high - low >= MIN_INTENSITY_STEP:
+        raise ValueError(
+            f"intensity_range must be two increasing numbers of at most {MAX_INTENSITY:g}, "
+            f"at least {MIN_INTENSITY_STEP:g} apart, got {str(values)[:60]}"
+        )
+    return low, high

@@ -6,7 +6,6 @@ rotated accordingly, as viewers show them. ``preprocessing`` scales pixels to [0
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,102 +13,58 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, ImageFileDirectory_v2
 
+from centerdet.data.folders import list_files
+from centerdet.data.image_headers import MAX_EXTRA_BYTES, MAX_PIXEL_BYTES, MAX_PIXELS, image_size, unreadable
+from centerdet.files import open_regular, read_regular
 from centerdet.preprocessing import MIN_SIDE, to_unit_range
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # by content, not by suffix; other readers of Pillow are not used
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
-MAX_PIXELS = 100_000_000  # a larger size in a header is refused before decoding: a few bytes can decode to gigabytes
+MAX_FILE_BYTES = MAX_PIXELS * MAX_PIXEL_BYTES + MAX_EXTRA_BYTES
 MIN_BRIGHTNESS = 0.2  # of the full scale: 12 bits in 16 reach 0.06, so a wrong intensity_range is found
-GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)  # R, G, B: ITU-R BT.601
+GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])  # R, G, B: ITU-R BT.601
+_BLOCK_PIXELS = 2**22  # pixels that become grey at once: bounds the memory of the intermediate floats
 _FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # not IMREAD_GRAYSCALE, whose weights depend on the file type
-_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)  # Exif tag, and its values that exchange width and height
-_TIFF_HEADERS = {b"II*\0": 8, b"MM\0*": 8, b"II+\0": 16}  # first bytes -> length of the header, bytes
 
 
-def find_images(folder: Path) -> list[Path]:
+def find_images(folder: Path, *, unlisted: list[Path] | None = None) -> list[Path]:
     """Returns all image files in a folder and its subfolders, sorted by name.
 
+    Args:
+        folder: The folder.
+        unlisted: Receives the subfolders that cannot be listed; ``None``: they raise an error.
+
     Raises:
-        ValueError: If the folder does not exist, or holds no image.
+        ValueError: If the folder does not exist, cannot be listed, or holds no image.
     """
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}; correct the path")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.is_dir())
-    if not paths:
+    files = list_files(folder, unlisted=unlisted)
+    paths = [path for path in files if path.suffix.lower() in SUFFIXES]
+    if not paths and not unlisted:
         raise ValueError(f"there is no image in {folder}; suffixes of images are {', '.join(SUFFIXES)}")
     return paths
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Returns width and height in px, from the file's header alone.
-
-    Raises:
-        ValueError: If the header cannot be read, or declares no pixel or more than ``MAX_PIXELS``.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large images, which are refused below anyway
-            return _npy_size(path) if path.suffix.lower() == ".npy" else _picture_size(path)
-    except Exception as error:  # damaged files make the readers raise many types
-        raise _unreadable(path, error) from None
-
-
-def _npy_size(path: Path) -> tuple[int, int]:
-    array = np.lib.format.open_memmap(path, mode="r")  # reads the header, and checks the file's length
-    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
-        raise ValueError(f"an image must have 2 dimensions, or 3 with 1, 3 or 4 channels, got shape {array.shape}")
-    if array.dtype.kind not in "buif":
-        raise ValueError(f"an image must have integer or floating-point pixels, got {array.dtype}")
-    height, width = array.shape[:2]
-    _check_size(width, height)
-    return width, height
-
-
-def _picture_size(path: Path) -> tuple[int, int]:
-    with open(path, "rb") as file:
-        start = file.read(16)
-        if start[:4] in _TIFF_HEADERS:  # Image.open refuses some TIFF types that OpenCV reads
-            tags = ImageFileDirectory_v2(start[: _TIFF_HEADERS[start[:4]]])
-            file.seek(tags.next)
-            tags.load(file)
-            (width, height), turn = (tags[IMAGEWIDTH], tags[IMAGELENGTH]), tags.get(_ORIENTATION, 1)
-            _check_size(width, height)
-        else:
-            with Image.open(file, formats=FORMATS) as image:
-                width, height = image.size
-                _check_size(width, height)  # before getexif, which decodes some PNG files
-                turn = image.getexif().get(_ORIENTATION, 1)
-    return (height, width) if turn in _QUARTER_TURNS else (width, height)
-
-
-def _check_size(width: int, height: int) -> None:
-    if not 0 < width * height <= MAX_PIXELS:
-        raise ValueError(
-            f"its header says {width} x {height} pixels, and 1 to {MAX_PIXELS:,} are allowed; cut it into parts"
-        )
 
 
 def read_image(path: Path) -> NDArray:
     """Reads one image ``(H, W)`` with the file's type: uint8, uint16 or float.
 
     Raises:
-        ValueError: If the file cannot be read, or has no pixel or more than ``MAX_PIXELS``.
+        ValueError: If the file cannot be read, has no pixel or more than ``MAX_PIXELS``, several pages, or needs more
+            memory than there is.
     """
     image_size(path)
     try:
         if path.suffix.lower() == ".npy":
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 return _to_grey(np.lib.format.read_array(file, allow_pickle=False))
         with _opencv_silent():
-            array = cv2.imdecode(np.fromfile(path, np.uint8), _FLAGS)
+            array = cv2.imdecode(np.frombuffer(read_regular(path, max_bytes=MAX_FILE_BYTES), np.uint8), _FLAGS)
         if array is None:
             raise ValueError("it is damaged, or of a type that OpenCV cannot read")
         return _to_grey(array[..., ::-1] if array.ndim == 3 else array)  # OpenCV's order is blue, green, red
     except Exception as error:  # damaged files make the decoders raise many types
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def read_usable(path: Path, check: Callable[[NDArray], object]) -> NDArray:
@@ -137,8 +92,21 @@ def _to_grey(array: NDArray) -> NDArray:
         return array
     if array.dtype.kind not in "uif" or array.shape[2] not in (1, 3, 4):
         raise ValueError(f"an image must have 1, 3 or 4 channels of numbers, got {array.dtype} {array.shape}")
-    grey = array[..., 0] if array.shape[2] == 1 else array[..., :3] @ GREY_WEIGHTS
-    return (grey if array.dtype.kind == "f" else np.rint(grey)).astype(array.dtype)
+    if array.shape[2] == 1:
+        return array[..., 0]
+    grey = np.empty(array.shape[:2], array.dtype)
+    rows = max(1, _BLOCK_PIXELS // array.shape[1])
+    for first in range(0, len(array), rows):
+        grey[first : first + rows] = _mix_channels(array[first : first + rows, :, :3])
+    return grey
+
+
+def _mix_channels(colours: NDArray) -> NDArray:
+    """Converts RGB ``(H, W, 3)`` to grey ``(H, W)``, between the darkest and the brightest channel of each pixel."""
+    if colours.dtype.kind != "f":
+        return np.rint(colours @ GREY_WEIGHTS.astype(np.float32))
+    # Rounded weights do not add up to exactly 1, and white must not exceed 1.
+    return (colours @ GREY_WEIGHTS).clip(colours.min(axis=-1), colours.max(axis=-1))
 
 
 @contextmanager
@@ -150,10 +118,6 @@ def _opencv_silent() -> Iterator[None]:
         yield
     finally:
         cv2.utils.logging.setLogLevel(level)
-
-
-def _unreadable(path: Path, reason: object) -> ValueError:
-    return ValueError(f"cannot read {path}: {' '.join(str(reason).split())}")
 
 
 def check_brightness(brightest: float) -> None:
@@ -173,7 +137,9 @@ def check_brightness(brightest: float) -> None:
 
 
 def pad_small(image: NDArray) -> NDArray:
-    """Pads an image ``(H, W)`` with zeros on the right and below to at least 64 px a side."""
+    """Pads an image ``(H, W)`` with zeros on the right and below to at least 64 px a side; a large one is returned."""
+    if min(image.shape) >= MIN_SIDE:
+        return image
     return np.pad(image, [(0, max(0, MIN_SIDE - side)) for side in image.shape])
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from numpy.typing import NDArray
 
 from centerdet.box import Detection
-from centerdet.data.image_io import find_images, pad_small, read_usable
-from centerdet.detector.base import BaseDetector
+from centerdet.data.folders import expand_pattern
+from centerdet.data.image_io import find_images, image_size, pad_small, read_usable
+from centerdet.detector.base import MAX_BATCH_PIXELS, BaseDetector
 
 
 class FileResult(NamedTuple):
@@ -32,19 +31,25 @@ class FileResult(NamedTuple):
 def find_files(patterns: Sequence[str]) -> list[Path]:
     """Expands file names, folders (all images in them) and glob patterns into a list of image files.
 
+    A subfolder that cannot be listed is part of the list, so that it is reported as a file that cannot be read.
+
     Raises:
-        ValueError: If a pattern matches no file.
+        ValueError: If a pattern matches no file, or a folder holds no image.
     """
     paths: list[Path] = []
     for pattern in patterns:
         path = Path(pattern)
-        if path.is_dir():
-            paths += find_images(path)
-        elif path.exists():
+        try:
+            exists = path.exists()
+        except OSError:  # a name that is too long
+            exists = False
+        if path.is_dir() if exists else False:
+            unlisted: list[Path] = []
+            paths += find_images(path, unlisted=unlisted) + unlisted
+        elif exists or path.is_symlink():
             paths.append(path)
         else:
-            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-            files = [Path(match) for match in matches if Path(match).is_file()]
+            files = expand_pattern(pattern)
             if not files:
                 raise ValueError(f"there is no file, folder or match for {pattern!r}")
             paths += files
@@ -60,16 +65,46 @@ def predict_files(
         detector: A ``Detector`` or an ``OnnxDetector``.
         paths: The files.
         on_error: Called with a one-line message for each file that cannot be used; the file is skipped.
-        batch_size: Number of images in a batch.
+        batch_size: Number of images in a batch; it has fewer if they have more than ``MAX_BATCH_PIXELS`` together.
     """
-    files = iter(paths)
-    while chunk := list(islice(files, batch_size)):
-        usable: list[tuple[Path, NDArray]] = []
-        for path in chunk:
-            try:
-                usable.append((path, read_usable(path, detector.check)))
-            except ValueError as error:
-                on_error(" ".join(str(error).split()))
-        detections = detector.detect_batch([pad_small(image) for _, image in usable])
-        for (path, image), detection in zip(usable, detections, strict=True):
-            yield FileResult(path, image, detection)
+    batch: list[tuple[Path, NDArray]] = []
+    pixels = 0
+    for path in paths:
+        try:
+            width, height = image_size(path)
+            if batch and (len(batch) >= batch_size or pixels + width * height > MAX_BATCH_PIXELS):
+                yield from _detect(detector, batch, batch_size, on_error)  # before the next image takes memory
+                batch, pixels = [], 0
+            batch.append((path, read_usable(path, detector.check)))
+            pixels += width * height
+        except (ValueError, MemoryError) as error:
+            on_error(_message(path, error))
+    yield from _detect(detector, batch, batch_size, on_error)
+
+
+def _detect(
+    detector: BaseDetector, batch: list[tuple[Path, NDArray]], batch_size: int, on_error: Callable[[str], None]
+) -> Iterator[FileResult]:
+    """Yields the results of a batch. If it fails, each image is tried alone, so that it costs no other a result."""
+    failures = (ValueError, MemoryError, RuntimeError)  # torch and onnxruntime raise RuntimeError when memory ends
+    try:
+        detections = detector.detect_batch([pad_small(image) for _, image in batch], batch_size=batch_size)
+    except failures as error:
+        if len(batch) > 1:
+            for one in batch:
+                yield from _detect(detector, [one], 1, on_error)
+        else:
+            on_error(_message(batch[0][0], error))
+        return
+    for (path, image), detection in zip(batch, detections, strict=True):
+        yield FileResult(path, image, detection)
+
+
+def _message(path: Path, error: Exception) -> str:
+    """Returns one line that names the file and the reason."""
+    reason = " ".join(str(error).split()).removeprefix("image 0: ")
+    if isinstance(error, MemoryError | RuntimeError):
+        reason = (
+            f"too little memory, or the network failed ({reason[:100] or type(error).__name__}); use a smaller image"
+        )
+    return reason if str(path) in reason else f"{path}: {reason}"

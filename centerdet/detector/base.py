@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from centerdet.box import Detection, RotatedBox
-from centerdet.preprocessing import to_unit_range
+from centerdet.preprocessing import check_intensity_range, to_unit_range
+
+MAX_BATCH_PIXELS = 64_000_000  # of all images in one batch: bounds its memory; a larger image is a batch by itself
 
 
 class BaseDetector(ABC):
@@ -24,7 +27,7 @@ class BaseDetector(ABC):
         metadata: Any JSON object that describes the weights.
 
     Raises:
-        ValueError: If the threshold is outside [0, 1], or the intensity range does not grow.
+        ValueError: If the threshold is outside [0, 1], or the intensity range does not increase.
     """
 
     def __init__(
@@ -35,11 +38,9 @@ class BaseDetector(ABC):
         has_heading: bool,
         metadata: dict[str, Any] | None,
     ) -> None:
-        if intensity_range is not None and not intensity_range[0] < intensity_range[1]:
-            raise ValueError(f"intensity_range must be two growing numbers, got {intensity_range}")
         self._threshold: float
         self.threshold = threshold
-        self.intensity_range, self.has_heading = intensity_range, has_heading
+        self.intensity_range, self.has_heading = check_intensity_range(intensity_range), has_heading
         self.metadata = metadata or {}
 
     @property
@@ -49,7 +50,7 @@ class BaseDetector(ABC):
 
     @threshold.setter
     def threshold(self, value: float) -> None:
-        if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
             raise ValueError(f"threshold must lie in [0, 1], got {value!r}")
         self._threshold = float(value)
 
@@ -71,15 +72,25 @@ class BaseDetector(ABC):
     def detect_batch(self, images: Sequence[ArrayLike], *, batch_size: int = 32) -> list[Detection | None]:
         """Finds the object in each of many images, of one size or several; the results keep their order.
 
+        A batch has at most ``batch_size`` images and ``MAX_BATCH_PIXELS`` pixels.
+
         Raises:
-            ValueError: If an image is invalid (the message names its index), or batch_size < 1.
+            ValueError: If an image is invalid (the message names its index), batch_size < 1, or the network's output is
+                not finite.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        arrays = [self._prepare_numbered(index, image) for index, image in enumerate(images)]
-        detections: list[Detection | None] = [None] * len(arrays)
-        for indices in _group_by_shape(arrays, batch_size):
-            boxes, scores = self._decode(np.stack([arrays[index] for index in indices]))
+        detections: list[Detection | None] = [None] * len(images)
+        shapes = [_shape(image) for image in images]
+        for index, (shape, image) in enumerate(zip(shapes, images, strict=True)):
+            if len(shape) != 2:
+                self._prepare_numbered(index, image)  # raises the error before any work is done
+        for indices in _group_by_shape(shapes, batch_size):
+            batch = np.empty((len(indices), *shapes[indices[0]]), np.float32)
+            for place, index in enumerate(indices):
+                batch[place] = self._prepare_numbered(index, images[index])
+            boxes, scores = self._decode(batch)
+            self._check_finite(indices, boxes, scores)
             for index, box, score in zip(indices, boxes.tolist(), scores.tolist(), strict=True):
                 if score >= self.threshold:
                     detections[index] = Detection(box=RotatedBox(*box), score=score, has_heading=self.has_heading)
@@ -114,6 +125,15 @@ class BaseDetector(ABC):
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Images ``(B, H, W)`` in [0, 1] -> most likely boxes ``(B, 5)`` and scores ``(B,)``, however low."""
 
+    def _check_finite(self, indices: Sequence[int], boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
+        """Refuses results that are not finite, which would pass for "no object"."""
+        broken = ~np.isfinite(scores) | (scores >= self.threshold) & ~np.isfinite(boxes).all(axis=1)
+        if broken.any():
+            raise ValueError(
+                f"image {indices[int(broken.argmax())]}: the network's output is not finite; its weights are damaged "
+                "or do not suit such images: use other weights"
+            )
+
     def _prepare(self, image: ArrayLike) -> NDArray[np.float32]:
         return to_unit_range(image, self.intensity_range)
 
@@ -124,13 +144,21 @@ class BaseDetector(ABC):
             raise ValueError(f"image {index}: {error}") from None
 
 
-def _group_by_shape(arrays: Sequence[NDArray], batch_size: int) -> list[list[int]]:
-    """Groups the indices of arrays into batches of one shape each."""
+def _shape(image: ArrayLike) -> tuple[int, ...]:
+    """Returns an image's shape; an empty one if it is no array."""
+    try:
+        return np.shape(image)
+    except Exception:  # as in ``to_unit_range``, which raises the error
+        return ()
+
+
+def _group_by_shape(shapes: Sequence[tuple[int, ...]], batch_size: int) -> list[list[int]]:
+    """Groups the indices of images into batches of one shape each."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
-    for index, array in enumerate(arrays):
-        by_shape.setdefault(array.shape, []).append(index)
-    return [
-        indices[first : first + batch_size]
-        for indices in by_shape.values()
-        for first in range(0, len(indices), batch_size)
-    ]
+    for index, shape in enumerate(shapes):
+        by_shape.setdefault(shape, []).append(index)
+    batches = []
+    for shape, indices in by_shape.items():
+        size = min(batch_size, max(1, MAX_BATCH_PIXELS // max(1, math.prod(shape))))
+        batches += [indices[first : first + size] for first in range(0, len(indices), size)]
+    return batches

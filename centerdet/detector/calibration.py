@@ -10,7 +10,7 @@ with a, b >= 0, so that a higher peak never gets a lower score. Kull et al., "Be
 
 from __future__ import annotations
 
-import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from scipy.special import expit
 from torch import Tensor
 
 NUM_BINS = 15  # of a reliability diagram, as in Guo et al., "On Calibration of Modern Neural Networks", ICML 2017
+MAX_PARAMETER = 1e9  # of a calibration: larger ones overflow in single precision; useful ones are below 100
 MIN_PEAK = 1e-6  # keeps the logarithms of p and 1 - p accurate in single precision
 
 
@@ -32,8 +33,13 @@ class Calibration:
     c: float = 0.0
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(value) for value in (self.a, self.b, self.c)) or min(self.a, self.b) < 0:
-            raise ValueError(f"a calibration needs finite numbers, a and b at least 0, got {self}")
+        values = (self.a, self.b, self.c)
+        if not all(isinstance(value, numbers.Real) and abs(value) <= MAX_PARAMETER for value in values) or (
+            min(self.a, self.b) < 0
+        ):
+            raise ValueError(
+                f"a calibration needs numbers of at most {MAX_PARAMETER:g}, a and b at least 0, got {str(values)[:80]}"
+            )
 
     def __call__(self, peaks: Tensor) -> Tensor:
         """Maps peaks in [0, 1] to scores in [0, 1], of any shape."""

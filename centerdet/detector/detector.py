@@ -183,10 +183,13 @@ class Detector(BaseDetector):
             ValueError: If there is no such device.
         """
         try:
+            if torch.device(device).type == "meta":
+                raise RuntimeError("it has no memory, so nothing can be computed; use cpu or cuda")
             self.network.to(device)
             self._inference.to(device)
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(f"cannot use device {str(device)!r}: {str(error).splitlines()[0]}") from None
+        except (RuntimeError, AssertionError, TypeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"cannot use device {str(device)!r}: {reason}") from None
         return self
 
     def save(self, path: str | Path) -> None:
@@ -203,7 +206,7 @@ class Detector(BaseDetector):
         try:
             network, codec, settings = read_detector(path)
             detector = cls(network, make_codec(network, codec), **settings)
-        except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        except (MemoryError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"cannot load weights {path}: {reason}") from None
         return detector.to(device)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from centerdet.detector.detector import Detector
+from centerdet.files import open_regular
 
 if TYPE_CHECKING:
     import torch
 
 PRETRAINED = {"accurate": "accurate.safetensors", "fast": "fast.safetensors"}  # file by name; the first is the default
+MAX_SHOWN = 300  # characters of a path in an error message
 
 
 def load(
@@ -32,11 +34,14 @@ def load(
     """
     path = "accurate" if path is None else path
     file = pretrained_path(path) if isinstance(path, str) and path in PRETRAINED else path
-    if not Path(file).exists():
+    try:
+        open_regular(file).close()
+    except ValueError as error:
+        shown = str(path) if len(str(path)) <= MAX_SHOWN else f"{str(path)[:MAX_SHOWN]}..."
         raise ValueError(
-            f"cannot load weights {path}: there is no such file; give a file that Detector.save wrote, or the name of "
+            f"cannot load weights {shown}: {error}; give a file that Detector.save wrote, or the name of "
             f"pretrained weights: {', '.join(PRETRAINED)}"
-        )
+        ) from None
     detector = Detector.load(file, device=device)
     if threshold is not None:
         detector.threshold = threshold

@@ -36,11 +36,18 @@ class RefinementConfig:
         scene: Generative model of the scenes.
         threshold: Refined detections that score below it are not reported, in [0, 1].
         calibration: Turns their confidence into a score.
+
+    Raises:
+        ValueError: If the threshold is out of range.
     """
 
     scene: ScenePrior = field(default_factory=ScenePrior)
     threshold: float = 0.5
     calibration: Calibration = field(default_factory=Calibration)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must lie in [0, 1], got {self.threshold}")
 
 
 class RefinedDetector(BaseDetector):
@@ -75,6 +82,9 @@ class RefinedDetector(BaseDetector):
 
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         boxes, scores = self._detector.candidates(images, NUM_GUESSES)
+        usable = np.isfinite(boxes).all(axis=(1, 2)) & np.isfinite(scores).all(axis=1)  # (B,)
+        if not usable.all():  # the caller refuses such scores
+            return boxes[:, 0], np.where(usable, scores[:, 0], np.nan)
         guesses = [_likely(*pair) for pair in zip(boxes.tolist(), scores.tolist(), strict=True)]
         fits = self._refiner.refine_batch(list(images), guesses, threads=torch.get_num_threads())
         boxes = boxes[:, 0].copy()  # (B, 5)

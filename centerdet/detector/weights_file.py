@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,29 @@ from torch import Tensor
 
 from centerdet.detector.calibration import Calibration
 from centerdet.detector.refined import RefinementConfig
-from centerdet.files import write_atomically
+from centerdet.files import open_regular, write_atomically
 from centerdet.model.centernet import CenterNet, NetworkConfig
 from centerdet.model.codec import CodecConfig
-from centerdet.refine.prior import ScenePrior
+from centerdet.strict_yaml import parse
 
 if TYPE_CHECKING:
     from centerdet.detector.detector import Detector
 
 _FORMAT = "centerdet weights 4"
+MAX_BYTES = 2**30  # of a file, which is read as a whole; the accurate weights have 4 million
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """The settings in the header; ``strict_yaml.parse`` checks their types and ranges."""
+
+    network: NetworkConfig
+    codec: CodecConfig
+    threshold: float
+    calibration: Calibration
+    metadata: dict[str, Any]
+    intensity_range: tuple[float, float] | None = None
+    refinement: RefinementConfig | None = None
 
 
 def write_detector(path: str | Path, detector: Detector) -> None:
@@ -51,50 +66,41 @@ def read_detector(path: str | Path) -> tuple[CenterNet, CodecConfig, dict[str, A
         The network, the settings of the codec, and the keyword arguments of ``Detector``, which it checks itself.
 
     Raises:
-        ValueError: If the file is missing, damaged, or not a weights file of this version.
-        AttributeError: If a part of the header has another structure; also ``KeyError`` and ``TypeError``.
-        RuntimeError: If the weights are not those of the network in the header.
+        ValueError: If the file is missing, damaged, not a weights file of this version, or a setting in it is invalid.
     """
-    tensors, header = read_weights(path)
-    network = _build_network(tensors, NetworkConfig(**_to_tuples(header["network"])))
-    codec = CodecConfig(**_to_tuples(header["codec"]))
-    if not isinstance(codec.decode_window, int):
-        raise ValueError(f"decode_window must be a whole number, got {codec.decode_window}")
-    if not isinstance(header["metadata"], dict):
-        raise ValueError(f"metadata must be an object, got {header['metadata']!r}")
+    tensors, values = read_weights(path)
+    header = parse(_Header, values)
+    network = build_network(tensors, header.network)
     settings = {
-        "threshold": header["threshold"],
-        "calibration": Calibration(**header["calibration"]),
-        "intensity_range": tuple(header["intensity_range"]) if header.get("intensity_range") else None,
-        "refinement": _build_refinement(header.get("refinement")),
-        "metadata": header["metadata"],
+        "threshold": header.threshold,
+        "calibration": header.calibration,
+        "intensity_range": header.intensity_range,
+        "refinement": header.refinement,
+        "metadata": header.metadata,
     }
-    return network, codec, settings
+    return network, header.codec, settings
 
 
-def _build_network(tensors: dict[str, Tensor], config: NetworkConfig) -> CenterNet:
-    network = CenterNet(config)
-    for name, parameter in network.state_dict().items():
+def build_network(tensors: dict[str, Tensor], config: NetworkConfig) -> CenterNet:
+    """Makes a network with the given weights; it takes memory only if they fit its config.
+
+    Raises:
+        ValueError: If names, shapes or types are not those of the network, or a weight is not finite.
+    """
+    with torch.device("meta"):  # has shapes, but no memory
+        outline = CenterNet(config)
+    for name, parameter in outline.state_dict().items():
         if name in tensors and tensors[name].dtype != parameter.dtype:
             raise ValueError(f"{name} is {tensors[name].dtype}, must be {parameter.dtype}")
         if name in tensors and not torch.isfinite(tensors[name]).all():
             raise ValueError(f"{name} holds NaN or infinity")
+    try:
+        outline.load_state_dict(tensors, assign=True)  # compares names and shapes
+    except RuntimeError as error:
+        raise ValueError(f"the weights are not those of the network in its settings: {error}") from None
+    network = CenterNet(config)
     network.load_state_dict(tensors)
     return network
-
-
-def _build_refinement(header: dict[str, Any] | None) -> RefinementConfig | None:
-    if header is None:
-        return None
-    scene, calibration = ScenePrior(**_to_tuples(header["scene"])), Calibration(**header["calibration"])
-    return RefinementConfig(scene=scene, threshold=header["threshold"], calibration=calibration)
-
-
-def _to_tuples(values: Any) -> Any:
-    """Turns the lists of JSON into the tuples of the configs, at all levels."""
-    if isinstance(values, dict):
-        return {name: _to_tuples(value) for name, value in values.items()}
-    return tuple(map(_to_tuples, values)) if isinstance(values, list) else values
 
 
 def write_weights(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -117,20 +123,27 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ValueError: If the file is missing, damaged, or not a weights file of this version.
     """
     try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise ValueError(f"it has {size:,} bytes, and at most {MAX_BYTES:,} are allowed")
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
-        reason = "there is no such file" if not Path(path).exists() else f"not a complete safetensors file ({error})"
-        reason = "it is a folder" if Path(path).is_dir() else reason
-        raise ValueError(f"{reason}; give a file that Detector.save wrote") from None
+        raise ValueError(f"not a complete safetensors file ({error}); give a file that Detector.save wrote") from None
+    except ValueError as error:
+        raise ValueError(f"{error}; give a file that Detector.save wrote") from None
     format = header.get("format")
     if format != _FORMAT:
         raise ValueError(f"its format is {format!r}, not {_FORMAT!r}; give a file that this version wrote")
     if header.pop("digest", None) != _digest(tensors, header):
         raise ValueError("its digest does not fit its content: the file is damaged or was changed; take another copy")
     del header["format"]
-    return tensors, {name: json.loads(text) for name, text in header.items()}
+    try:
+        return tensors, {name: json.loads(text) for name, text in header.items()}
+    except RecursionError:
+        raise ValueError("its header is nested too deeply; give a file that Detector.save wrote") from None
 
 
 def _digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:

@@ -31,6 +31,7 @@ from centerdet.model.types import Prediction
 # other input channel (0 or 1). The bound affects 2.5 % of the background's pixels.
 MIN_LOG_RATIO = -3.0  # nat
 LOG_RATIO_SCALE = 0.5  # input units per nat
+MAX_LEVELS, MAX_CHANNELS, MAX_BLOCKS = 8, 4096, 64  # far above useful networks; a config alone must not fill the memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +62,18 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.stride not in (1, 2, 4, 8):
             raise ValueError(f"stride must be 1, 2, 4 or 8, got {self.stride}")
-        if not self.channels or len(self.channels) != len(self.num_blocks):
+        if not 1 <= len(self.channels) <= MAX_LEVELS or len(self.channels) != len(self.num_blocks):
             raise ValueError(
-                f"channels and num_blocks need one number per level each, got {self.channels} and {self.num_blocks}"
+                f"channels and num_blocks need one number per level each, for 1 to {MAX_LEVELS} levels, "
+                f"got {self.channels} and {self.num_blocks}"
             )
-        if any(channels < 1 or channels % ORDER for channels in self.channels):
-            raise ValueError(f"channels must be multiples of {ORDER} (flips and turns) above 0, got {self.channels}")
-        if min(self.num_blocks) < 0:
-            raise ValueError(f"num_blocks must be at least 0 at each level, got {self.num_blocks}")
+        if any(not 1 <= channels <= MAX_CHANNELS or channels % ORDER for channels in self.channels):
+            raise ValueError(
+                f"channels must be multiples of {ORDER} (flips and turns), from {ORDER} to {MAX_CHANNELS}, "
+                f"got {self.channels}"
+            )
+        if not all(0 <= count <= MAX_BLOCKS for count in self.num_blocks):
+            raise ValueError(f"num_blocks must lie in 0..{MAX_BLOCKS} at each level, got {self.num_blocks}")
         if not 0 < self.heatmap_prior < 1:
             raise ValueError(f"heatmap_prior must lie in (0, 1), got {self.heatmap_prior}")
         if self.noise_level is not None and not 0 < self.noise_level <= 1:

@@ -6,6 +6,8 @@ Elements 4..7 mirror left and right, then turn by the same angles.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -49,6 +51,7 @@ def axis_matrices() -> Tensor:
     return torch.diag_embed(torch.tensor(AXIS_SIGNS, dtype=torch.float32))
 
 
+@cache
 def kernel_index(kernel_size: int) -> Tensor:
     """Returns where each kernel of a group convolution comes from.
 

@@ -73,8 +73,9 @@ class GroupConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.out_fields)) if bias else None
         # Where each weight goes, as a matrix of 0 and 1. A matrix product is exact here, and unlike that of indexing,
         # its gradient is the same in every run.
-        places = one_hot(kernel_index(kernel_size).flatten(), ORDER * kernel_size**2).T.float()
-        self.register_buffer("places", places, persistent=False)
+        with torch.device("cpu"):  # also while a network without memory is made, on the device "meta"
+            places = one_hot(kernel_index(kernel_size).flatten(), ORDER * kernel_size**2).T.float()
+        self.register_buffer("places", places.to(self.weight.device), persistent=False)
 
     def kernel(self) -> Tensor:
         """Returns the kernel in all orientations, ``(out_channels, in_channels, kernel_size, kernel_size)``."""

@@ -13,7 +13,7 @@ from centerdet.refine.bresenham import PAD
 from centerdet.refine.lines import likely_pairs
 from centerdet.refine.mcmc import round_coordinates
 from centerdet.refine.outlines import Bounds, Outline, OutlinePrior
-from centerdet.refine.prior import ScenePrior
+from centerdet.refine.prior import MAX_EXTENT, ScenePrior
 from centerdet.refine.settings import RefineSettings
 
 
@@ -63,7 +63,7 @@ def unexplained(llr: NDArray[np.float32], bright: NDArray[np.int64]) -> NDArray[
 def mean_outline(box: RotatedBox) -> Outline:
     """The outline of a box, of mean shape."""
     x, y, yaw, width, height = (float(value) for value in box.to_array())  # compiled code wants floats
-    return Outline(x, y, yaw, width, height, 0.0)
+    return Outline(x, y, yaw, min(width, MAX_EXTENT), min(height, MAX_EXTENT), 0.0)  # a network's may be any number
 
 
 def allowed(outline: Outline, bounds: Bounds, scene: ScenePrior) -> Outline:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_VERTICES = 100  # of an outline
+MAX_OFFSET = 10.0  # of a vertex from the box's centre, in units of (width, height)
+MAX_LINES = 1000  # in a scene
+MAX_EXTENT = 10_000.0  # px: of an outline, as of the images of an exported model
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenePrior:
@@ -38,15 +43,22 @@ class ScenePrior:
     def __post_init__(self) -> None:
         if not 0 < self.noise_level < 1:
             raise ValueError(f"noise_level must lie in (0, 1), got {self.noise_level}: at 1 no pixel is surely drawn")
-        if len(self.outline) < 3 or len(self.vertex_std) != len(self.outline):
+        if not 3 <= len(self.outline) <= MAX_VERTICES or len(self.vertex_std) != len(self.outline):
             raise ValueError(
-                f"outline needs at least 3 vertices, and vertex_std one entry a vertex, "
-                f"got {self.outline} and {self.vertex_std}"
+                f"outline needs 3 to {MAX_VERTICES} vertices, and vertex_std one entry a vertex, "
+                f"got {len(self.outline)} and {len(self.vertex_std)}"
             )
-        if not 0 < self.width_range[0] <= self.width_range[1] or self.aspect_ratio[1] <= 0:
+        if not all(abs(value) <= MAX_OFFSET for vertex in self.outline + self.vertex_std for value in vertex):
+            raise ValueError(f"outline and vertex_std must hold numbers of at most {MAX_OFFSET:g}")
+        if not 0 < self.width_range[0] <= self.width_range[1] <= MAX_EXTENT or not (
+            0 <= self.aspect_ratio[0] <= MAX_EXTENT and 0 < self.aspect_ratio[1] <= MAX_EXTENT
+        ):
             raise ValueError(
-                f"width_range must be (smallest, largest) above 0 and aspect_ratio's deviation above 0, "
-                f"got {self.width_range} and {self.aspect_ratio}"
+                f"width_range must be (smallest, largest) and aspect_ratio's deviation a number, above 0 and at most "
+                f"{MAX_EXTENT:g}, got {self.width_range} and {self.aspect_ratio}"
             )
-        if self.num_lines < 0 or self.margin < 0:
-            raise ValueError(f"num_lines and margin must be at least 0, got {self.num_lines} and {self.margin}")
+        if not 0 <= self.num_lines <= MAX_LINES or not 0 <= self.margin <= MAX_EXTENT:
+            raise ValueError(
+                f"num_lines must lie in 0..{MAX_LINES} and margin in 0..{MAX_EXTENT:g}, "
+                f"got {self.num_lines} and {self.margin}"
+            )

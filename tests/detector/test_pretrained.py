@@ -114,7 +114,7 @@ def test_a_missing_file_is_refused_with_a_remedy(tmp_path):
         centerdet.load("fats")
     with pytest.raises(ValueError, match="there is no such file"):
         centerdet.load(tmp_path / "missing")
-    with pytest.raises(ValueError, match="it is a folder; give a file"):
+    with pytest.raises(ValueError, match="it is a folder, not a regular file; give a file"):
         centerdet.load(tmp_path)
 
 

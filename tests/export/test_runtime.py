@@ -1,6 +1,8 @@
 """An exported model gives the detector's results without torch, and its errors name what is wrong."""
 
+import copy
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -107,9 +109,9 @@ def test_a_missing_onnxruntime_is_named_with_the_remedy(exported, monkeypatch):
 
 
 def test_files_that_are_no_models_are_refused(exported, tmp_path):
-    with pytest.raises(ValueError, match="cannot load model .*missing.onnx: .*No such file"):
+    with pytest.raises(ValueError, match="cannot load model .*missing.onnx: there is no such file"):
         OnnxDetector(tmp_path / "missing.onnx")
-    with pytest.raises(ValueError, match="cannot load model .*directory"):
+    with pytest.raises(ValueError, match="cannot load model .*it is a folder"):
         OnnxDetector(tmp_path)
     content = exported[1].read_bytes()
     for damaged in (b"", content[:100], content[:-1], b"hello" * 100, content[1000:]):
@@ -123,13 +125,20 @@ def test_files_that_are_no_models_are_refused(exported, tmp_path):
     [
         ({"format": None}, "not a 'centerdet onnx 3' file"),
         ({"format": "centerdet onnx 2"}, "not a 'centerdet onnx 3' file"),
-        ({"threshold": None}, "threshold"),
+        ({"threshold": None}, "its metadata have no .threshold."),
+        ({"threshold": "true"}, "threshold must be a number, got true"),
+        ({"threshold": "1e999"}, "threshold must lie"),
+        ({"intensity_range": "[1]"}, "intensity_range must be two increasing numbers"),
+        ({"metadata": "[" * 600 + "]" * 600}, "metadata must be an object"),
+        ({"metadata": "[" * 100_000}, ""),
+        ({"has_heading": "1"}, "has_heading must be true or false, got 1"),
         ({"threshold": "2"}, r"threshold must lie in \[0, 1\], got 2"),
         ({"threshold": "{"}, ""),
         ({"metadata": "3"}, "metadata must be an object, got 3"),
-        ({"intensity_range": "[2, 1]"}, "intensity_range must be two growing numbers"),
-        ({"image_size": "[200, 100]"}, r"its image_size is \[200, 100\]"),
-        ({"image_size": "3"}, ""),
+        ({"intensity_range": "[2, 1]"}, "intensity_range must be two increasing numbers"),
+        ({"image_size": "[200, 100]"}, r"images must be .* of shape \[.batch., 1, 200, 100\]"),
+        ({"image_size": "3"}, "image_size must be two whole numbers"),
+        ({"image_size": "[0, 0]"}, "image_size must be 64 to 10,000 px"),
     ],
 )
 def test_models_with_other_metadata_are_refused(exported, tmp_path, changes, message):
@@ -151,3 +160,51 @@ def test_an_axis_model_has_no_heading(exported, tmp_path):
     onnx.save(model, tmp_path / "axis.onnx")
     axis = OnnxDetector(tmp_path / "axis.onnx")
     assert axis.has_heading is axis(make_noise(1)[0]).has_heading is False
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_and_pickles_detect_alike(model, copied):
+    assert copied(model).detect_batch(make_noise(3)) == model.detect_batch(make_noise(3))
+
+
+def save_identity_model(path, exported, outputs):
+    """A model with the metadata of the exported one, whose outputs are all its input."""
+    make = onnx.helper
+    shape = ["batch", 1, 200, 200]
+    nodes = [make.make_node("Identity", ["images"], [name]) for name in outputs]
+    values = [make.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("images", *outputs)]
+    model = make.make_model(
+        make.make_graph(nodes, "identity", values[:1], values[1:]),
+        opset_imports=[make.make_opsetid("", 18)],
+        ir_version=8,
+    )
+    make.set_model_props(model, {part.key: part.value for part in onnx.load(exported[1]).metadata_props})
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        (("boxes", "scores"), "it must have the input and outputs images, boxes, scores, heatmap"),
+        (("box", "scores", "heatmap"), "it must have the input and outputs images, boxes, scores, heatmap"),
+        (("boxes", "scores", "heatmap"), "boxes must be tensor.float. of shape"),
+    ],
+)
+def test_models_with_other_outputs_are_refused(exported, tmp_path, outputs, message):
+    save_identity_model(tmp_path / "foreign.onnx", exported, outputs)
+    with pytest.raises(ValueError, match=f"cannot load model .*foreign.onnx: .*{message}.*; give a file"):
+        OnnxDetector(tmp_path / "foreign.onnx")
+
+
+def test_outputs_that_are_not_finite_are_an_error(exported, tmp_path):
+    model = onnx.load(exported[1])
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 4:
+            broken = np.full(tensor.dims, np.nan, np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(broken, tensor.name))
+    onnx.save(model, tmp_path / "nan.onnx")
+    broken = OnnxDetector(tmp_path / "nan.onnx")
+    with pytest.raises(ValueError, match="image 0: the network's output is not finite"):
+        broken.detect_batch(make_noise(1))
+    with pytest.raises(ValueError, match="the model's heatmap is not finite"):
+        broken.heatmap(make_noise(1)[0])

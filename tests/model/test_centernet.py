@@ -150,7 +150,7 @@ def test_without_a_noise_level_the_input_is_the_image():
         ({"channels": (8, 8), "num_blocks": (1,)}, "one number per level"),
         ({"channels": (0, 8), "num_blocks": (1, 1)}, "channels must be multiples of 8"),
         ({"channels": (8, 12), "num_blocks": (1, 1)}, "channels must be multiples of 8"),
-        ({"channels": (8, 8), "num_blocks": (1, -1)}, "num_blocks must be at least 0"),
+        ({"channels": (8, 8), "num_blocks": (1, -1)}, "num_blocks must lie in 0..64"),
         ({"heatmap_prior": 0.0}, "heatmap_prior must lie in"),
         ({"heatmap_prior": 1.0}, "heatmap_prior must lie in"),
         ({"noise_level": 0.0}, "noise_level must lie in"),

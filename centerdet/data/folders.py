@@ -1,0 +1,90 @@
+"""Listing of folders: every file once, no silent omission, no endless loop of links."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+def list_files(folder: Path, *, unlisted: list[Path] | None = None) -> list[Path]:
+    """Returns everything in a folder and its subfolders that is no folder, sorted by name; links that lead nowhere too.
+
+    Links to folders are followed. A folder that is reached in two ways is listed once, by its real place if that is
+    inside, so that a loop of links ends.
+
+    Args:
+        folder: The folder.
+        unlisted: Receives the subfolders that cannot be listed; ``None``: they raise an error.
+
+    Raises:
+        ValueError: If a subfolder cannot be listed.
+    """
+    failed: list[Path] = []
+    files = [path for place in _walk(folder, failed) for path in _scan(place, failed)[0]]
+    if failed and unlisted is None:
+        raise ValueError(f"cannot list the folder {failed[0]}; make it readable, or remove it")
+    if unlisted is not None:
+        unlisted += dict.fromkeys(failed)
+    return sorted(files)
+
+
+def _walk(folder: Path, failed: list[Path]) -> Iterator[Path]:
+    """Yields a folder and its subfolders, each real folder once; links come last."""
+    waiting, seen, links = [folder], set(), []
+    while waiting or links:
+        place = waiting.pop() if waiting else links.pop(0)
+        try:
+            status = place.stat()
+        except OSError:  # a loop of links
+            failed.append(place)
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        yield place
+        for path in _scan(place, failed)[1]:
+            (links if path.is_symlink() else waiting).append(path)
+
+
+def _scan(folder: Path, failed: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Returns the files and the folders in a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+    except OSError:
+        if folder not in failed:
+            failed.append(folder)
+        return [], []
+    return [folder / name for name, is_dir in found if not is_dir], [folder / name for name, is_dir in found if is_dir]
+
+
+def expand_pattern(pattern: str) -> list[Path]:
+    """Returns the files that match a glob pattern, sorted; ``**`` stands for any folders, and loops of links end.
+
+    As in a shell, wildcards do not match names that begin with a dot.
+    """
+    path = Path(pattern)
+    parts = path.parts[1:] if path.anchor else path.parts
+    parts = tuple(part for index, part in enumerate(parts) if part != "**" or parts[index - 1 : index] != ("**",))
+    found = _expand(Path(path.anchor), parts)
+    return sorted({match for match in found if not match.is_dir() and os.path.lexists(match)})
+
+
+def _expand(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    if not parts:
+        yield folder
+        return
+    first, rest = parts[0], parts[1:]
+    if first == "**":
+        for place in _walk(folder, []):
+            if not any(part.startswith(".") for part in place.relative_to(folder).parts):
+                yield from _expand(place, rest or ["*"])
+    elif glob.has_magic(first):
+        for path in (match for part in _scan(folder, []) for match in part):
+            if fnmatch.fnmatchcase(path.name, first) and (first.startswith(".") or not path.name.startswith(".")):
+                yield from _expand(path, rest)
+    else:
+        yield from _expand(folder / first, rest)

@@ -1,0 +1,149 @@
+"""Headers of image files: the size, and checks that keep decoders from allocating more than the file can fill."""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, ImageFileDirectory_v2
+
+from centerdet.files import open_regular
+from centerdet.preprocessing import MIN_SIDE
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # by content, not by suffix; other readers of Pillow are not used
+MAX_PIXELS = 100_000_000  # a larger size in a header is refused before decoding: a few bytes can decode to gigabytes
+MAX_PIXEL_BYTES = 32  # four channels of 8 bytes
+MAX_EXTRA_BYTES = 64 * 2**20  # of metadata in a file, such as colour profiles and previews
+_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)  # Exif tag, and its values that exchange width and height
+_TIFF_HEADERS = {b"II*\0": 8, b"MM\0*": 8, b"II+\0": 16}  # first bytes -> length of the header, bytes
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MAX_PAGES = 1000  # of a TIFF file are counted
+_SUBFILE_TYPE, _REDUCED = 254, 1  # TIFF tag, and its bit that marks a smaller copy of another page
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Returns width and height in px, from the file's header alone.
+
+    Raises:
+        ValueError: If the header cannot be read, declares no pixel or more than ``MAX_PIXELS`` (after padding to 64 px
+            a side), or does not fit the file's length.
+    """
+    try:
+        with warnings.catch_warnings(), open_regular(path) as file:
+            warnings.simplefilter("ignore")  # Pillow warns of large images, which are refused below anyway
+            width, height = _npy_size(path, file) if path.suffix.lower() == ".npy" else _picture_size(file)
+            length = os.fstat(file.fileno()).st_size
+            if length > width * height * MAX_PIXEL_BYTES + MAX_EXTRA_BYTES:
+                raise ValueError(f"it has {length:,} bytes, too many for {width} x {height} pixels; save it again")
+            return width, height
+    except Exception as error:  # damaged files make the readers raise many types
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, reason: object) -> ValueError:
+    """Returns the error about a file that cannot be read."""
+    text = " ".join(str(reason).split())
+    if isinstance(reason, Exception) and (not text or isinstance(reason, LookupError | struct.error | MemoryError)):
+        text = "too little memory" if isinstance(reason, MemoryError) else f"it is damaged ({type(reason).__name__})"
+    return ValueError(f"cannot read {path}: {text}")
+
+
+def _npy_size(path: Path, file: BinaryIO) -> tuple[int, int]:
+    array = np.lib.format.open_memmap(path, mode="r")  # reads the header, and checks the file's length
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
+        raise ValueError(f"an image must have 2 dimensions, or 3 with 1, 3 or 4 channels, got shape {array.shape}")
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"an image must have integer or floating-point pixels, got {array.dtype}")
+    height, width = array.shape[:2]
+    _check_size(width, height)
+    return width, height
+
+
+def _picture_size(file: BinaryIO) -> tuple[int, int]:
+    start = file.read(16)
+    file.seek(0)
+    if start[:4] in _TIFF_HEADERS:  # Image.open refuses some TIFF types that OpenCV reads
+        tags = ImageFileDirectory_v2(start[: _TIFF_HEADERS[start[:4]]])
+        file.seek(tags.next)
+        tags.load(file)
+        (width, height), turn = (tags[IMAGEWIDTH], tags[IMAGELENGTH]), tags.get(_ORIENTATION, 1)
+        _check_size(width, height)
+        _check_pages(_count_pages(file, start))
+    else:
+        if start[:8] == _PNG_SIGNATURE:
+            _check_png_chunks(file)
+        with Image.open(file, formats=FORMATS) as image:
+            width, height = image.size
+            _check_size(width, height)  # before getexif, which decodes some PNG files
+            turn = image.getexif().get(_ORIENTATION, 1)
+    return (height, width) if turn in _QUARTER_TURNS else (width, height)
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < 1 or max(MIN_SIDE, width) * max(MIN_SIDE, height) > MAX_PIXELS:
+        raise ValueError(
+            f"its header says {width} x {height} pixels, and 1 to {MAX_PIXELS:,} are allowed (sides below {MIN_SIDE} "
+            "count as such); cut it into parts"
+        )
+
+
+def _check_pages(count: int) -> None:
+    if count > 1:
+        raise ValueError(
+            f"it holds {count if count < _MAX_PAGES else f'at least {_MAX_PAGES}'} pages, and one is read; "
+            "save each page as a file"
+        )
+
+
+def _check_png_chunks(file: BinaryIO) -> None:
+    """Checks that no chunk is longer than the rest of the file, and that there is one picture, not an animation."""
+    left = os.fstat(file.fileno()).st_size - len(_PNG_SIGNATURE)
+    file.seek(len(_PNG_SIGNATURE))
+    while left > 0:
+        header = file.read(8)
+        length, kind = struct.unpack(">I4s", header) if len(header) == 8 else (0, b"cut off")
+        left -= 12 + length  # length, kind, content, checksum
+        if left < 0:
+            raise ValueError(f"it is cut off or damaged: its chunk {kind!r} ends after the file; take another copy")
+        if kind == b"acTL":
+            _check_pages(struct.unpack(">I", file.read(4))[0])
+            file.seek(-4, os.SEEK_CUR)
+        if kind == b"IEND":
+            break
+        file.seek(length + 4, os.SEEK_CUR)
+    file.seek(0)
+
+
+def _count_pages(file: BinaryIO, start: bytes) -> int:
+    """Counts the pages of a TIFF file, up to ``_MAX_PAGES``, without smaller copies of other pages."""
+    order = "<" if start[:2] == b"II" else ">"
+    big = 43 in start[2:4]  # BigTIFF has longer offsets
+    count_format, entry_size, offset_format = ("Q", 20, "Q") if big else ("H", 12, "I")
+    (offset,) = struct.unpack_from(order + offset_format, start, 8 if big else 4)
+    pages, seen = 0, set()
+    while offset and offset not in seen and pages < _MAX_PAGES and len(seen) < _MAX_PAGES:
+        seen.add(offset)
+        file.seek(offset)
+        count_bytes = file.read(struct.calcsize(count_format))
+        if len(count_bytes) < struct.calcsize(count_format):
+            break  # a damaged list of pages: the first one is what OpenCV reads, too
+        entries = file.read(min(struct.unpack(order + count_format, count_bytes)[0], 2**16) * entry_size)
+        pages += not _is_reduced(entries, order, entry_size)
+        next_offset = file.read(struct.calcsize(offset_format))
+        offset = struct.unpack(order + offset_format, next_offset)[0] if len(next_offset) in (4, 8) else 0
+    return pages
+
+
+def _is_reduced(entries: bytes, order: str, entry_size: int) -> bool:
+    """Whether a TIFF directory describes a smaller copy of another page."""
+    for place in range(0, len(entries) - entry_size + 1, entry_size):
+        (tag,) = struct.unpack_from(order + "H", entries, place)
+        if tag == _SUBFILE_TYPE:
+            (value,) = struct.unpack_from(order + "I", entries, place + entry_size - (8 if entry_size == 20 else 4))
+            return bool(value & _REDUCED)
+    return False
