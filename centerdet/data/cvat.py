@@ -21,7 +21,12 @@ from centerdet.files import write_atomically
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-HEADER = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
+HEADER = """\
+<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta><task><labels><label><name>object</name><attributes></attributes></label></labels></task></meta>
+"""
 FOOTER = "</annotations>\n"
 _OTHER_SHAPES = ("polygon", "polyline", "points", "ellipse", "cuboid", "mask", "skeleton")
 
