@@ -1,4 +1,7 @@
-"""Writers of the results of ``centerdet predict``: CSV, JSON lines, YOLO-OBB, and images with the box drawn in."""
+"""Writers of the results of ``centerdet predict``: CSV, JSON lines, YOLO-OBB, and images with the box drawn in.
+
+``prelabels`` has the formats of labelling tools.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -15,6 +18,7 @@ from typing import Literal
 
 from centerdet.cli.line_file import open_lines
 from centerdet.cli.output_kinds import CSV_COLUMNS, write_png
+from centerdet.cli.prelabels import Write, open_cvat, open_label_studio, write_labelme
 from centerdet.cli.streams import escape_bytes
 from centerdet.data.image_io import normalise
 from centerdet.data.predict import FileResult
@@ -23,8 +27,8 @@ from centerdet.detector.base import BaseDetector
 from centerdet.drawing import draw_detection
 from centerdet.files import make_folder, write_atomically
 
-OutputFormat = Literal["csv", "jsonl", "yolo"]
-Write = Callable[[FileResult], None]
+OutputFormat = Literal["csv", "jsonl", "yolo", "label-studio", "cvat", "labelme"]
+FOLDER_FORMATS = {"yolo": ".txt", "labelme": ".json"}  # one file per image, with this suffix
 
 PICTURE_SIDE = 400  # px: images are enlarged by the largest whole factor that keeps their longer side within this
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of cells that spreadsheets execute
@@ -39,8 +43,7 @@ def result_paths(paths: Sequence[Path], suffix: str, folder: Path) -> dict[Path,
     Raises:
         ValueError: If two images would have the same file.
     """
-    places = {path: Path(os.path.realpath(path.parent)) / path.name for path in paths}
-    root = os.path.commonpath([place.parent for place in places.values()])
+    places, root = _places(paths)
     names: dict[Path, Path] = {}
     first: dict[Path, Path] = {}
     for path, place in places.items():
@@ -49,6 +52,18 @@ def result_paths(paths: Sequence[Path], suffix: str, folder: Path) -> dict[Path,
         if places[other] != place:
             raise ValueError(f"the results of {other} and {path} would both be {name}; rename one of the images")
     return names
+
+
+def relative_names(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Returns the path of each image below the common root."""
+    places, root = _places(paths)
+    return {path: place.relative_to(root) for path, place in places.items()}
+
+
+def _places(paths: Sequence[Path]) -> tuple[dict[Path, Path], Path]:
+    """Returns the real folder of each image with the image's own name, and the folder that all are in."""
+    places = {path: Path(os.path.realpath(path.parent)) / path.name for path in paths}
+    return places, Path(os.path.commonpath([place.parent for place in places.values()]))
 
 
 @contextmanager
@@ -60,18 +75,24 @@ def open_writer(path: Path | None, format: OutputFormat, names: Mapping[Path, Pa
     * ``jsonl``: one object per line, with ``image``, ``score``, ``box`` and ``has_heading`` (whether yaw tells nose
       from tail); the last three are ``null`` if nothing was found.
     * ``yolo``: one text file per image; empty if nothing was found.
+    * ``label-studio``, ``cvat``, ``labelme``: as ``prelabels``.
 
     Args:
-        path: The file to write; ``None``: standard output. Not used for ``yolo``.
+        path: The file to write; ``None``: standard output. Not used for formats with a file per image.
         format: Format of the output.
-        names: The file of each image, for ``yolo``; of ``result_paths``.
+        names: The file of each image, of ``result_paths``; for ``label-studio`` and ``cvat``, its name, of
+            ``relative_names``.
 
     Raises:
         ValueError: If standard output is closed.
         OSError: If a result cannot be written.
     """
-    if format == "yolo":
-        yield partial(_write_text, names)
+    if format in FOLDER_FORMATS:
+        yield partial(_write_text if format == "yolo" else write_labelme, names)
+        return
+    if format in ("label-studio", "cvat"):
+        with (open_cvat if format == "cvat" else open_label_studio)(path, names) as write:
+            yield write
         return
     with open_lines(path) as write_line:
         if format == "csv":

@@ -56,7 +56,7 @@ def format_task(
         label: Name of the label.
     """
     results = [] if box is None else [_format_result(box, size, label)]
-    data = {"image": LOCAL_FILES + quote(image)}
+    data = {"image": LOCAL_FILES + quote(image, errors="surrogateescape")}
     if score is None:
         return {"data": data, "annotations": [{"result": results}]}
     return {"data": data, "predictions": [{"model_version": "centerdet", "score": score, "result": results}]}
