@@ -71,6 +71,8 @@ def parse(kind: type[Section], values: Any, defaults: Mapping[str, Any] | None =
         text = json.dumps([_merge(values, defaults or {})], allow_nan=False)
     except RecursionError:
         raise ValueError("it is nested too deeply; a config has three levels at most") from None
+    except _TooLarge:
+        raise
     except (TypeError, ValueError) as error:
         raise ValueError(f"only finite numbers, text, lists and sections are allowed: {error}") from None
     # The list is needed since pydantic refuses a config for a dataclass itself; the dataclasses inside inherit it.
@@ -82,13 +84,17 @@ def parse(kind: type[Section], values: Any, defaults: Mapping[str, Any] | None =
         raise ValueError(_first_message(error, kind)) from None
 
 
-def _check_integers(values: Any) -> None:
+def _check_integers(values: Any, where: str = "") -> None:
     """Refuses whole numbers that are too large for 64 bits, which would become infinity where a float is wanted."""
     if isinstance(values, int) and not -MAX_INTEGER <= values <= MAX_INTEGER:
-        raise ValueError(f"got a whole number of {values.bit_length()} bits, and at most 63 are allowed")
+        raise _TooLarge(f"{where or 'the file'}: got a whole number of {values.bit_length()} bits, at most 63 allowed")
     if isinstance(values, Mapping | list | tuple):
-        for value in values.values() if isinstance(values, Mapping) else values:
-            _check_integers(value)
+        for name, value in values.items() if isinstance(values, Mapping) else enumerate(values):
+            _check_integers(value, f"{where}.{name}" if where else str(name))
+
+
+class _TooLarge(ValueError):
+    """A whole number does not fit into 64 bits."""
 
 
 def _merge(values: Any, defaults: Mapping[str, Any]) -> Any:

@@ -1,5 +1,6 @@
 """Builders and comparisons that several test files share."""
 
+import io
 import json
 import math
 from pathlib import Path
@@ -16,7 +17,7 @@ from centerdet.box import box_corners, yaw_error
 from centerdet.data import dota, yolo_obb
 from centerdet.data.csv_labels import write_csv
 from centerdet.synthetic.batches import CurriculumConfig, Phase, SyntheticBatches
-from centerdet.training.checkpoint import load_checkpoint
+from centerdet.training.checkpoint import add_digest, load_checkpoint
 from centerdet.training.run import TrainingRun
 
 ROOT = Path(__file__).parent.parent
@@ -159,6 +160,13 @@ def without_times(value):
 
 def state_of(directory):
     return load_checkpoint(directory / "checkpoint.pt", settings=None)
+
+
+def save_state(state, path):
+    """Writes a checkpoint of any content, with the digest that belongs to it."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path.write_bytes(add_digest(buffer.getvalue()))
 
 
 def assert_same_run(directory, other):

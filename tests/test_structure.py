@@ -13,7 +13,8 @@ from centerdet.training.config import read_config
 from tests.helpers import ROOT
 from tools.write_architecture import describe
 
-# Each room, and the rooms that it may import. Every room may import the flat files, which import `box` and `files` at most.
+# Each room, and the rooms that it may import. Every room may import the flat files, which import
+# `box` and `files` at most.
 ROOMS = {
     "flat files": set(),
     "model": set(),

@@ -33,7 +33,8 @@ def list_files(folder: Path, *, unlisted: list[Path] | None = None) -> list[Path
 
 def _walk(folder: Path, failed: list[Path]) -> Iterator[Path]:
     """Yields a folder and its subfolders, each real folder once; links come last."""
-    waiting, seen, links = [folder], set(), []
+    waiting, links = [folder], list[Path]()
+    seen: set[tuple[int, int]] = set()  # device and inode
     while waiting or links:
         place = waiting.pop() if waiting else links.pop(0)
         try:

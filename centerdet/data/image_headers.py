@@ -125,7 +125,7 @@ def _count_pages(file: BinaryIO, start: bytes) -> int:
     big = 43 in start[2:4]  # BigTIFF has longer offsets
     count_format, entry_size, offset_format = ("Q", 20, "Q") if big else ("H", 12, "I")
     (offset,) = struct.unpack_from(order + offset_format, start, 8 if big else 4)
-    pages, seen = 0, set()
+    pages, seen = 0, set[int]()
     while offset and offset not in seen and pages < _MAX_PAGES and len(seen) < _MAX_PAGES:
         seen.add(offset)
         file.seek(offset)

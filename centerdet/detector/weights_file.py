@@ -81,8 +81,13 @@ def read_detector(path: str | Path) -> tuple[CenterNet, CodecConfig, dict[str, A
     return network, header.codec, settings
 
 
-def build_network(tensors: dict[str, Tensor], config: NetworkConfig) -> CenterNet:
+def build_network(tensors: dict[str, Tensor], config: NetworkConfig, *, finite: bool = True) -> CenterNet:
     """Makes a network with the given weights; it takes memory only if they fit its config.
+
+    Args:
+        tensors: Parameters and buffers by name.
+        config: Settings of the network.
+        finite: Whether all weights must be finite.
 
     Raises:
         ValueError: If names, shapes or types are not those of the network, or a weight is not finite.
@@ -92,7 +97,7 @@ def build_network(tensors: dict[str, Tensor], config: NetworkConfig) -> CenterNe
     for name, parameter in outline.state_dict().items():
         if name in tensors and tensors[name].dtype != parameter.dtype:
             raise ValueError(f"{name} is {tensors[name].dtype}, must be {parameter.dtype}")
-        if name in tensors and not torch.isfinite(tensors[name]).all():
+        if finite and name in tensors and not torch.isfinite(tensors[name]).all():
             raise ValueError(f"{name} holds NaN or infinity")
     try:
         outline.load_state_dict(tensors, assign=True)  # compares names and shapes

@@ -18,6 +18,8 @@ from centerdet.synthetic.batches import CurriculumConfig
 from centerdet.synthetic.scenes import ScenesConfig
 
 MAX_SEED = 2**63 - 1  # the largest seed that torch takes
+MAX_COUNT = 10**9  # steps and intervals
+MAX_RATE = 1e6  # learning rate, weight decay and norm: far above useful values; larger ones overflow float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +58,19 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.log_every, self.validate_every, self.checkpoint_every)
-        if min(counts) < 1 or self.warmup_steps < 0 or not 0 <= self.seed <= MAX_SEED:
+        wrong = not 1 <= min(counts) <= max(counts) <= MAX_COUNT or not 0 <= self.warmup_steps <= MAX_COUNT
+        if wrong or not 0 <= self.seed <= MAX_SEED:
             raise ValueError(
-                "steps and intervals must be at least 1, warmup_steps at least 0, "
+                f"steps and intervals must be at least 1, warmup_steps at least 0, all at most {MAX_COUNT:,}, "
                 f"seed must lie in 0..{MAX_SEED}, got {self}"
             )
-        if self.learning_rate <= 0 or self.clip_norm <= 0 or self.weight_decay < 0 or not 0 <= self.ema_decay < 1:
+        rates = (self.learning_rate, self.clip_norm)
+        if not 0 < min(rates) <= max(rates) <= MAX_RATE or not (
+            0 <= self.weight_decay <= MAX_RATE and 0 <= self.ema_decay < 1
+        ):
             raise ValueError(
-                f"learning_rate and clip_norm must be above 0, weight_decay at least 0, ema_decay in [0, 1), got {self}"
+                "learning_rate and clip_norm must be above 0, weight_decay at least 0, all at most "
+                f"{MAX_RATE:,.0f}, ema_decay in [0, 1), got {self}"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 from centerdet.detector.detector import Detector
 from centerdet.drawing import contact_sheet, draw_tile
 from centerdet.evaluation.report import EvaluationReport
-from centerdet.files import write_atomically
+from centerdet.files import read_regular, write_atomically
 from centerdet.model.losses import LossTerms
 from centerdet.preprocessing import to_unit_range
 
 # Validation curves: field of the report, and name of the curve.
 _CURVES = {"ap": "AP@0.7", "ap_mean": "AP@[0.50:0.95]", "mean_iou": "IoU", "presence_accuracy": "presence accuracy"}
+MAX_BYTES = 2**30  # of the log: a million steps take 0.2 GB
 _TILE_SIDE = 320  # px, about the longer side of a logged image: four fit on a screen
 
 
@@ -36,7 +38,8 @@ class MetricLogger:
         self._path = directory / "metrics.jsonl"
         kept = []
         if resume_from and self._path.exists():
-            kept = [line for line in self._path.read_text().splitlines() if _step(line) <= resume_from]
+            lines = _read_lines(self._path)
+            kept = [line for line in lines if _step(line) <= resume_from]
         write_atomically(self._path, "".join(f"{line}\n" for line in kept).encode())
         purge = resume_from + 1 if resume_from else None
         self._board = SummaryWriter(directory / "tensorboard", purge_step=purge)
@@ -89,8 +92,16 @@ class MetricLogger:
 
 
 def _step(line: str) -> float:
-    """Returns the step of an entry; infinity for an incomplete entry, which a crash left."""
+    """Returns the step of an entry; infinity for an incomplete entry, which a crash left, and for other content."""
     try:
-        return json.loads(line)["step"]
-    except ValueError:
-        return float("inf")
+        step = json.loads(line)["step"]
+    except (LookupError, RecursionError, TypeError, ValueError):
+        return math.inf
+    return step if isinstance(step, int | float) and step >= 0 else math.inf
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return read_regular(path, max_bytes=MAX_BYTES).decode(errors="replace").splitlines()
+    except ValueError as error:
+        raise ValueError(f"cannot read {path}: {error}; move it away to resume without the log") from None

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from centerdet.detector.detector import make_codec
-from centerdet.model.centernet import CenterNet, NetworkConfig
+from centerdet.detector.weights_file import build_network
+from centerdet.model.centernet import NetworkConfig
 from centerdet.model.codec import CodecConfig
 from centerdet.model.losses import CenterLoss, LossConfig, LossTerms
 from centerdet.model.types import Batch, Prediction
@@ -58,20 +59,31 @@ def replay(path: str | Path, *, device: torch.device | str = "cpu") -> Replay:
     """
     state = read_state(Path(path), BATCH_FORMAT)
     try:
-        run = _make_run(state["configs"], torch.device(device))
-        run.network.load_state_dict(state["weights"])
-        batch = Batch(**state["batch"])
+        run = _make_run(state["configs"], state["weights"], torch.device(device))
+        batch = _check_batch(Batch(**state["batch"]), state["step"])
         predictions: list[Prediction] = []
         run.network.register_forward_hook(lambda module, inputs, output: predictions.append(output))
         with torch.no_grad():
             terms = run.losses(batch)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"cannot replay {path}: {' '.join(str(error).split())[:200]}") from None
+    except (AttributeError, KeyError, MemoryError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"cannot replay {path}: {reason}; give the nonfinite-0.pt of a run's folder") from None
     return Replay(state["step"], batch, state["weights"], predictions[0], terms)
 
 
-def _make_run(configs: dict[str, Any], device: torch.device) -> TrainingRun:
-    network = CenterNet(parse(NetworkConfig, configs["network"]))
+def _check_batch(batch: Batch, step: Any) -> Batch:
+    """Checks the shapes and types of a kept batch."""
+    count = len(batch.images)
+    shapes = batch.images.ndim == 4 and batch.images.shape[1] == 1 and batch.boxes.shape == (count, 5)
+    kinds = batch.images.dtype == batch.boxes.dtype == torch.float32 and batch.has_object.dtype == torch.bool
+    if not (count and shapes and kinds and batch.has_object.shape == (count,) and type(step) is int):
+        found = [f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in batch]
+        raise ValueError(f"its batch must be images (B, 1, H, W), boxes (B, 5) and has_object (B,), got {found}")
+    return batch
+
+
+def _make_run(configs: dict[str, Any], weights: dict[str, Tensor], device: torch.device) -> TrainingRun:
+    network = build_network(weights, parse(NetworkConfig, configs["network"]), finite=False)
     codec = make_codec(network, parse(CodecConfig, configs["codec"]))
     criterion, config = CenterLoss(parse(LossConfig, configs["loss"])), parse(TrainingConfig, configs["training"])
     return TrainingRun(network, codec, criterion, config, Path(), device, {})

@@ -29,6 +29,7 @@ from centerdet.training.checkpoint import load_checkpoint, save_batch, save_chec
 from centerdet.training.config import TrainingConfig
 from centerdet.training.logger import MetricLogger
 from centerdet.training.optim import autocast, ema_update, learning_rate, make_optimizers
+from centerdet.training.restore import check_state, restore_optimizer
 
 SAMPLE_IMAGES = 4  # validation images whose heatmaps are logged
 
@@ -87,13 +88,14 @@ class TrainingRun:
     def _restore(self, path: Path) -> None:
         state = load_checkpoint(path, settings=self.settings)
         try:
+            check_state(state)
             self.network.load_state_dict(state["network"])
             self.ema.load_state_dict(state["ema"])
             for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(optimizer_state)
+                restore_optimizer(optimizer, optimizer_state)
             self.step, self.best, self.threshold = state["step"], state["best"], state["threshold"]
             self.calibration = Calibration(**state["calibration"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
                 f"cannot resume: {path} does not fit this network: {reason}; start a new run in another folder (--out)"

@@ -18,6 +18,7 @@ from centerdet.data.labels import ErrorCollector
 from centerdet.strict_yaml import parse, read_yaml
 from centerdet.training.checkpoint import load_checkpoint, save_checkpoint
 from centerdet.training.config import Config, ImagesConfig, read_config
+from tests.helpers import save_state
 
 ODD = [
     "",
@@ -161,7 +162,7 @@ def test_yaml_aliases_are_refused(tmp_path):
 
 @pytest.mark.parametrize("format", ["centerdet checkpoint 2", "centerdet weights 4", None])
 def test_checkpoints_of_other_formats_are_refused(format, tmp_path):
-    torch.save({"format": format, "settings": {}}, tmp_path / "checkpoint.pt")
+    save_state({"format": format, "settings": {}}, tmp_path / "checkpoint.pt")
     with pytest.raises(ValueError, match="cannot resume: .* is not a 'centerdet checkpoint 3'"):
         load_checkpoint(tmp_path / "checkpoint.pt", settings=None)
 
