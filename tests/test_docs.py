@@ -15,8 +15,7 @@ import pytest
 import yaml
 
 from centerdet.cli.main import main as centerdet_main
-from centerdet.data.config import DataConfig
-from centerdet.strict_yaml import read_yaml
+from centerdet.data.config import read_data_config
 from tests.helpers import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -47,7 +46,7 @@ def test_python_blocks_run(code, tmp_path, monkeypatch, exported):
 def test_data_files_are_read(text, tmp_path):
     path = tmp_path / "data.yaml"
     path.write_text(text)
-    assert read_yaml(path, DataConfig).sources()
+    assert read_data_config(path).sources()
 
 
 # Commands. Nothing is run: the real parser of each script gets the arguments, and stops after that.
