@@ -146,4 +146,4 @@ def read_regular(path: str | Path, *, max_bytes: int) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
             raise ValueError(f"it has {size:,} bytes, and at most {max_bytes:,} are allowed")
-        return file.read(max_bytes)
+        return file.read(size)  # not max_bytes, which would be allocated

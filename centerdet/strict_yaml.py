@@ -50,9 +50,9 @@ def load_yaml(path: str | Path) -> Any:
     try:
         return yaml.load(read_regular(path, max_bytes=MAX_BYTES).decode(), _StrictLoader)
     except RecursionError:
-        raise ValueError(f"cannot read {path}: it is nested too deeply") from None
+        raise ValueError(f"cannot read {path}: it is nested too deeply; correct the file") from None
     except Exception as error:  # PyYAML raises many types, for example KeyError for "!!bool maybe"
-        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())[:300]}") from None
+        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())[:300]}; correct the file") from None
 
 
 def parse(kind: type[Section], values: Any, defaults: Mapping[str, Any] | None = None) -> Section:
@@ -71,7 +71,7 @@ def parse(kind: type[Section], values: Any, defaults: Mapping[str, Any] | None =
         text = json.dumps([_merge(values, defaults or {})], allow_nan=False)
     except RecursionError:
         raise ValueError("it is nested too deeply; a config has three levels at most") from None
-    except _TooLarge:
+    except _TooLargeError:
         raise
     except (TypeError, ValueError) as error:
         raise ValueError(f"only finite numbers, text, lists and sections are allowed: {error}") from None
@@ -87,13 +87,15 @@ def parse(kind: type[Section], values: Any, defaults: Mapping[str, Any] | None =
 def _check_integers(values: Any, where: str = "") -> None:
     """Refuses whole numbers that are too large for 64 bits, which would become infinity where a float is wanted."""
     if isinstance(values, int) and not -MAX_INTEGER <= values <= MAX_INTEGER:
-        raise _TooLarge(f"{where or 'the file'}: got a whole number of {values.bit_length()} bits, at most 63 allowed")
+        raise _TooLargeError(
+            f"{where or 'the file'}: got a whole number of {values.bit_length()} bits, at most 63 allowed"
+        )
     if isinstance(values, Mapping | list | tuple):
         for name, value in values.items() if isinstance(values, Mapping) else enumerate(values):
             _check_integers(value, f"{where}.{name}" if where else str(name))
 
 
-class _TooLarge(ValueError):
+class _TooLargeError(ValueError):
     """A whole number does not fit into 64 bits."""
 
 

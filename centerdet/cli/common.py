@@ -182,6 +182,8 @@ def load_detector(options: argparse.Namespace) -> BaseDetector:
     if options.weights and options.weights.endswith(".onnx"):
         from centerdet.export import OnnxDetector
 
+        if options.device not in (None, "cpu"):
+            raise ValueError(f"--device is {options.device!r}, and exported models run on the CPU; leave it out")
         detector = OnnxDetector(options.weights)
         detector.threshold = detector.threshold if options.threshold is None else options.threshold
         return detector

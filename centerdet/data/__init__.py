@@ -15,8 +15,8 @@ If all images are in one folder, held_out takes fractions of the train split, al
 
     held_out: {validation: 0.1, test: 0.2}
 
-A data.yaml of Ultralytics or Roboflow (path, train, val, test, names) is read as it is. Its boxes have no heading unless
-it says has_heading: true; nose, multiple_objects and intensity_range may stand there too.
+A data.yaml of Ultralytics or Roboflow (path, train, val, test, names) is read as it is. Its boxes have no heading
+unless it says has_heading: true; nose, multiple_objects and intensity_range may stand there too.
 
 images: a folder of PNG, JPEG, TIFF, BMP or NPY files, with its subfolders; or a .txt file with one image per line; or a
         list of these.

@@ -10,6 +10,7 @@ from centerdet.data.drawn_box import Nose
 from centerdet.data.formats import LabelFormat
 from centerdet.data.rolabelimg import check_has_no_heading
 from centerdet.data.ultralytics_yaml import is_ultralytics, to_data_values
+from centerdet.preprocessing import check_intensity_range
 from centerdet.strict_yaml import load_yaml, parse
 
 SPLITS = ("train", "validation", "test")
@@ -81,8 +82,7 @@ class DataConfig:
     intensity_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.intensity_range is not None and not self.intensity_range[0] < self.intensity_range[1]:
-            raise ValueError(f"intensity_range must be two increasing numbers, got {list(self.intensity_range)}")
+        check_intensity_range(self.intensity_range)
         for split in SPLITS[1:]:
             if getattr(self.held_out, split) and (self.train is None or getattr(self, split) is not None):
                 raise ValueError(f"held_out.{split} is taken from train: give train, and no {split} beside it")

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from centerdet.box import RotatedBox, box_from_corners
 from centerdet.data.labels import ErrorCollector, ImageFolder, Label, read_number
-from centerdet.files import write_atomically
+from centerdet.files import read_regular, write_atomically
 
 COLUMNS = ("image", "x", "y", "yaw", "width", "height")
+MAX_BYTES = 2**28  # of a file: 256 MiB hold three million objects
 MAX_YAW = 2 * math.pi + 0.01  # rad: a full turn, and room for rounding; larger yaws are probably degrees
 
 
@@ -63,10 +64,10 @@ def read_csv(path: Path, *, has_heading: bool, errors: ErrorCollector) -> dict[s
         ValueError: If the file cannot be read, or has another header.
     """
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"cannot read labels {path}: {error}") from None
+        text = read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig")
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"cannot read labels {path}: {error}; give a CSV file") from None
     header = [name.strip() for name in rows[0]] if rows else []
     if any(header.count(name) != 1 for name in COLUMNS):
         raise ValueError(f"{path} must begin with the line {','.join(COLUMNS)}, in any order, got {','.join(header)!r}")

@@ -50,7 +50,8 @@ def unreadable(path: Path, reason: object) -> ValueError:
     text = " ".join(str(reason).split())
     if isinstance(reason, Exception) and (not text or isinstance(reason, LookupError | struct.error | MemoryError)):
         text = "too little memory" if isinstance(reason, MemoryError) else f"it is damaged ({type(reason).__name__})"
-    return ValueError(f"cannot read {path}: {text}")
+    remedy = "" if ";" in text else "; give another copy, or save it again as PNG"
+    return ValueError(f"cannot read {path}: {text}{remedy}")
 
 
 def _npy_size(path: Path, file: BinaryIO) -> tuple[int, int]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from centerdet.data.image_io import find_images
+from centerdet.files import read_regular
 
 LIST_SUFFIX = ".txt"
+MAX_BYTES = 2**28  # of a list: 256 MiB name a million images
 
 
 class FoundImages(NamedTuple):
@@ -52,8 +54,8 @@ def _find_in(place: Path, root: Path) -> FoundImages:
 def _read_list(path: Path, root: Path) -> list[Path]:
     """Returns the images that a text file names; lines start from its folder, or else from ``root``."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig").splitlines()
+    except ValueError as error:
         raise ValueError(f"cannot read the list of images {path}: {error}") from None
     images: dict[Path, None] = {}
     for number, line in enumerate(lines, start=1):

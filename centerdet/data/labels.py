@@ -5,6 +5,7 @@ A format is a module with the functions of ``LabelReader``; ``formats.py`` lists
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from centerdet.box import RotatedBox
+from centerdet.data.folders import list_files
 
 MAX_NUMBER = 1e9  # px, or image sides: larger numbers are typing errors, and their squares could overflow
 _CLASSES = "classes"  # labelling tools write the names of the classes to classes.txt, in the folder of the labels
@@ -140,10 +142,21 @@ def read_label_folder(
         if len(errors.messages) == before:
             found[name] = objects
     expected = {Path(name).with_suffix("") for name in images.known_names} | {Path(_CLASSES)}
-    for path in sorted(labels.rglob(f"*{suffix}")):
-        if path.relative_to(labels).with_suffix("") not in expected:
+    unlisted: list[Path] = []
+    for path in list_files(labels, unlisted=unlisted):
+        if path.suffix.lower() != suffix:
+            continue
+        if path.suffix != suffix:
+            errors.add(f"{path}: label files end in {suffix}; rename it")
+        elif path.relative_to(labels).with_suffix("") not in expected:
             errors.add(f"{path}: there is no such image in {images.folder}; remove the file, or add the image")
+    errors.messages += [f"cannot list the folder {path}; make it readable, or remove it" for path in unlisted]
     return found
+
+
+def is_missing(path: Path) -> bool:
+    """Whether there is no file; a link that leads nowhere is a broken file, not a missing one."""
+    return not os.path.lexists(path)
 
 
 def name_without_suffix(name: str) -> str:
@@ -158,9 +171,9 @@ def read_number(text: str) -> float:
         ValueError: If the text is no number, or its absolute value is ``MAX_NUMBER`` or more.
     """
     try:
-        value = float(text)
+        value = float(text if "_" not in text and text.isascii() else "")  # other programs read no 1_00
     except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
+        raise ValueError(f"{text[:60]!r} is not a number") from None
     if not abs(value) < MAX_NUMBER:
-        raise ValueError(f"{text!r} is not a finite number below {MAX_NUMBER:g}")
+        raise ValueError(f"{text[:60]!r} is not a finite number below {MAX_NUMBER:g}")
     return value

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from centerdet.box import Detection
 from centerdet.data.folders import expand_pattern
-from centerdet.data.image_io import find_images, image_size, pad_small, read_usable
+from centerdet.data.image_io import find_images, image_size, normalise, pad_small, read_usable
 from centerdet.detector.base import MAX_BATCH_PIXELS, BaseDetector
+from centerdet.drawing import Picture, draw_detection, picture_scale
 
 
 class FileResult(NamedTuple):
@@ -21,11 +22,31 @@ class FileResult(NamedTuple):
         path: The file.
         image: Its pixels ``(H, W)``, as read.
         detection: The object found, or ``None``.
+        intensity_range: Pixel values that are 0 and 1 for the detector; ``None``: the full scale of the file's type.
     """
 
     path: Path
     image: NDArray
     detection: Detection | None
+    intensity_range: tuple[float, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns ``image`` (its path), ``score``, ``box`` and ``has_heading``; all but the first may be ``None``."""
+        nothing = {"score": None, "box": None, "has_heading": None}
+        return {"image": self.path.as_posix(), **(self.detection.to_dict() if self.detection else nothing)}
+
+    def draw(self) -> Picture:
+        """Draws the image, scaled as the detector does, with the box."""
+        return draw_detection(
+            normalise(self.image, self.intensity_range),
+            predicted=self.detection,
+            scale=picture_scale(self.image.shape),
+            caption="" if self.detection else "nothing found",
+            has_heading=self.detection is None or self.detection.has_heading,
+        ).view(Picture)
+
+    def _repr_png_(self) -> bytes | None:
+        return self.draw()._repr_png_()
 
 
 def find_files(patterns: Sequence[str]) -> list[Path]:
@@ -97,7 +118,7 @@ def _detect(
             on_error(_message(batch[0][0], error))
         return
     for (path, image), detection in zip(batch, detections, strict=True):
-        yield FileResult(path, image, detection)
+        yield FileResult(path, image, detection, detector.intensity_range)
 
 
 def _message(path: Path, error: Exception) -> str:

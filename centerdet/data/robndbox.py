@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 from centerdet.box import RotatedBox
 from centerdet.data.documents import check_size, get_number, read_xml
 from centerdet.data.drawn_box import DrawnBox
-from centerdet.data.labels import ErrorCollector, Label
+from centerdet.data.labels import ErrorCollector, Label, is_missing
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -39,7 +39,7 @@ def read_file(path: Path, *, size: tuple[int, int], has_heading: bool, errors: E
     """Reads the file of one image; as ``labels.LabelFileReader``."""
     labels: list[Label] = []
     with errors.collect():
-        if not path.exists():
+        if is_missing(path):
             return []
         root = read_xml(path)
         with errors.collect(str(path)):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from centerdet.box import box_from_corners
 from centerdet.data.documents import check_size, get_list, get_number, read_json
-from centerdet.data.labels import ErrorCollector, Label
+from centerdet.data.labels import ErrorCollector, Label, is_missing
 
 _CORNERS = 4
 _TEXT_SHAPES = ("point", "line", "linestrip")  # marks and notes beside the object; they have no area
@@ -42,7 +42,7 @@ def read_shapes(
     """
     labels: list[Label] = []
     with errors.collect():
-        if not path.exists():
+        if is_missing(path):
             return []
         content = read_json(path)
         with errors.collect(str(path)):

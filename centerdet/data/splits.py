@@ -15,6 +15,9 @@ from centerdet.data.image_io import image_size
 from centerdet.data.image_lists import find_split_images
 from centerdet.data.labels import ErrorCollector, ImageFolder, Label, LabelReader
 
+MIN_EXTENT = 0.1  # px, of an object: training in single precision cannot use far smaller ones
+MAX_EXTENT = 10  # longer sides of its image: more is a typing error
+
 Size = tuple[int, int]  # width, height, px
 
 
@@ -145,5 +148,12 @@ def _choose_box(labels: Sequence[Label], path: Path, size: Size, config: DataCon
         raise ValueError(
             f"{label.place}: the object's centre ({center[0]:.6g}, {center[1]:.6g}) is outside the image {path.name}, "
             f"{width} x {height} px; correct the label, or the data set's format"
+        )
+    extents = (label.box.width, label.box.height)
+    if not MIN_EXTENT <= min(extents) <= max(extents) <= MAX_EXTENT * max(size):
+        raise ValueError(
+            f"{label.place}: the object has {extents[0]:.6g} x {extents[1]:.6g} px in the image {path.name}, "
+            f"{width} x {height} px, and {MIN_EXTENT} to {MAX_EXTENT * max(size)} px are possible; correct the "
+            "label, or the data set's format"
         )
     return turn_nose(label.box, config.nose)

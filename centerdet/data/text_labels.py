@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centerdet.box import box_from_corners
-from centerdet.data.labels import ErrorCollector, Label, read_number
+from centerdet.data.labels import ErrorCollector, Label, is_missing, read_number
+from centerdet.files import read_regular
+
+MAX_BYTES = 2**24  # of a label file: 16 MiB hold 100,000 objects
 
 
 def read_text_labels(
@@ -30,12 +33,12 @@ def read_text_labels(
     Returns:
         The objects; lines with errors are left out.
     """
-    if not path.exists():
+    if is_missing(path):
         return []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        errors.add(f"{path}: cannot be read: {error}")
+        lines = read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig").splitlines()
+    except ValueError as error:
+        errors.add(f"{path}: cannot be read: {error}; give a text file, or remove it")
         return []
     labels = []
     for number, line in enumerate(lines, start=1):

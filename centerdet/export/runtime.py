@@ -59,7 +59,7 @@ class OnnxDetector(BaseDetector):
             self.image_size: tuple[int, int] = tuple(header["image_size"])
             _check_signature(self._all_threads, self.image_size)
             super().__init__(**{name: header[name] for name in _HEADER if name != "image_size"})
-        except (LookupError, OSError, TypeError, ValueError, RecursionError) as error:
+        except (LookupError, MemoryError, OSError, TypeError, ValueError, RecursionError) as error:
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ValueError(f"cannot load model {path}: {reason}; give a file that centerdet export wrote") from None
 

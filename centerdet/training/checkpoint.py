@@ -61,10 +61,10 @@ def read_state(path: Path, format: str) -> dict[str, Any]:
         _check_tensors(state, set())
     except Exception as error:  # a damaged file can make the reader fail in any way
         reason = str(error) if type(error) is ValueError else type(error).__name__
-        raise ValueError(f"{path} is missing, damaged or not a {format!r} ({reason})") from None
+        raise ValueError(f"{path} is missing, damaged or not a {format!r} ({reason}); give a file of a run") from None
     if not isinstance(state, dict) or state.get("format") != format:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__
-        raise ValueError(f"{path} is not a {format!r}, but a {found!r}")
+        raise ValueError(f"{path} is not a {format!r}, but a {str(found)[:60]!r}; give a file of a run")
     return state
 
 

@@ -16,7 +16,7 @@ from centerdet.data.config import read_data_config
         ),
         ("val: {images: a, labels: b}", "unknown key 'val'; did you mean 'validation'?"),
         ("train: {image: a, labels: b}", "unknown key 'train.image'; did you mean 'images'?"),
-        ("intensity_range: [5, 5]", r"intensity_range must be two increasing numbers, got \[5.0, 5.0\]"),
+        ("intensity_range: [5, 5]", r"intensity_range must be two increasing numbers .* got \(5.0, 5.0\)"),
         ("multiple_objects: all", "multiple_objects: Input should be 'error' or 'largest', got 'all'"),
     ],
 )
