@@ -33,17 +33,22 @@ __all__ = [
     "TrainingConfig",
     "benchmark_scenes",
     "calibrate",
+    "draw",
     "evaluate",
     "fit",
     "load",
     "make_data",
+    "predict",
     "score_iou",
+    "to_supervision",
+    "to_table",
     "train",
 ]
 
 if TYPE_CHECKING:
     from centerdet.box import Detection, RotatedBox
     from centerdet.data.augment import AugmentationConfig
+    from centerdet.data.results import draw, predict, to_supervision, to_table
     from centerdet.detector.calibration import Calibration
     from centerdet.detector.detector import Detector
     from centerdet.detector.pretrained import load
@@ -65,6 +70,7 @@ else:  # hidden from type checkers, which would otherwise accept any name
     _MODULES = {
         "box": ("Detection", "RotatedBox"),
         "data.augment": ("AugmentationConfig",),
+        "data.results": ("draw", "predict", "to_supervision", "to_table"),
         "detector.calibration": ("Calibration",),
         "detector.detector": ("Detector",),
         "detector.pretrained": ("load",),

@@ -17,7 +17,8 @@ Arrays of boxes have the last axis ``(x, y, yaw, width, height)``. "No box" is `
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -95,6 +96,10 @@ class Detection:
     box: RotatedBox
     score: float
     has_heading: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns ``score``, ``box`` (a dictionary of its five numbers) and ``has_heading``, ready for JSON."""
+        return {"score": self.score, "box": asdict(self.box), "has_heading": self.has_heading}
 
 
 def box_to_image(boxes: ArrayLike, points: ArrayLike) -> NDArray[np.float64]:

@@ -17,7 +17,24 @@ HEATMAP_COLOR = (1.0, 0.1, 0.25)  # red, in [0, 1]
 GREY_LEVEL = 0.75  # brightness of a white pixel: boxes and text stay visible on it
 HEATMAP_OPACITY = 0.8  # of a heatmap value of 1
 FONT_SCALE = 0.5  # of OpenCV's Hershey font: letters about 11 px high
+PICTURE_SIDE = 400  # px: images are enlarged to about this
 FRACTION_BITS = 4  # of the sub-pixel coordinates that OpenCV draws at
+
+
+class Picture(np.ndarray):
+    """An RGB array ``(H, W, 3)``, uint8, that notebooks show as a picture."""
+
+    def _repr_png_(self) -> bytes | None:
+        if self.ndim != 3 or self.dtype != np.uint8:
+            return None  # a part of a picture
+        import cv2
+
+        return cv2.imencode(".png", np.asarray(self)[..., ::-1])[1].tobytes()
+
+
+def picture_scale(shape: Sequence[int]) -> int:
+    """Returns the largest whole factor that keeps the longer side of a picture within ``PICTURE_SIDE``, at least 1."""
+    return max(1, PICTURE_SIDE // max(shape))
 
 
 def draw_detection(

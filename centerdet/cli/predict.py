@@ -72,7 +72,7 @@ def _predict(options: argparse.Namespace) -> None:
             else:
                 write(result)  # an error ends the command: no later line could be written
             if options.save_images:
-                attempt("pictures", partial(save_picture, pictures[result.path], detector, result))
+                attempt("pictures", partial(save_picture, pictures[result.path], result))
             bar.update()
     _raise_failures(failed, len(paths))
 

@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -20,17 +19,13 @@ from centerdet.cli.line_file import open_lines
 from centerdet.cli.output_kinds import CSV_COLUMNS, write_png
 from centerdet.cli.prelabels import Write, open_cvat, open_label_studio, write_labelme
 from centerdet.cli.streams import escape_bytes
-from centerdet.data.image_io import normalise
 from centerdet.data.predict import FileResult
 from centerdet.data.yolo_obb import format_line
-from centerdet.detector.base import BaseDetector
-from centerdet.drawing import draw_detection
 from centerdet.files import make_folder, write_atomically
 
 OutputFormat = Literal["csv", "jsonl", "yolo", "label-studio", "cvat", "labelme"]
 FOLDER_FORMATS = {"yolo": ".txt", "labelme": ".json"}  # one file per image, with this suffix
 
-PICTURE_SIDE = 400  # px: images are enlarged by the largest whole factor that keeps their longer side within this
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of cells that spreadsheets execute
 
 
@@ -100,17 +95,10 @@ def open_writer(path: Path | None, format: OutputFormat, names: Mapping[Path, Pa
         yield lambda result: write_line(_csv_row(result) if format == "csv" else _json_line(result))
 
 
-def save_picture(path: Path, detector: BaseDetector, result: FileResult) -> None:
+def save_picture(path: Path, result: FileResult) -> None:
     """Saves an image, scaled as the detector does, with its box, as a PNG file."""
-    picture = draw_detection(
-        normalise(result.image, detector.intensity_range),
-        predicted=result.detection,
-        scale=max(1, PICTURE_SIDE // max(result.image.shape)),
-        caption="" if result.detection else "nothing found",
-        has_heading=detector.has_heading,
-    )
     make_folder(path.parent)
-    write_png(path, picture)
+    write_png(path, result.draw())
 
 
 def _write_text(names: Mapping[Path, Path], result: FileResult) -> None:
@@ -136,11 +124,4 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 
 def _json_line(result: FileResult) -> str:
-    detection = result.detection
-    values = {
-        "image": result.path.as_posix(),
-        "score": detection and detection.score,
-        "box": detection and asdict(detection.box),
-        "has_heading": detection and detection.has_heading,
-    }
-    return json.dumps(values) + "\n"
+    return json.dumps(result.to_dict()) + "\n"
