@@ -68,17 +68,17 @@ DAMAGED = {f"cut at {tenth}0 %": cut(tenth) for tenth in TENTHS} | {
 }
 
 
-def call_limited(function, *arguments):
+def call_limited(function, *arguments, memory=MEMORY, seconds=SECONDS):
     """Calls a function in a forked process with limits; returns "" or the type and text of its error."""
     sys.stdout.flush()
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        signal.alarm(SECONDS)
+        signal.alarm(seconds)
         with open("/proc/self/statm") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
         message = ""
         try:
             function(*arguments)
