@@ -11,7 +11,14 @@ import sys
 from pathlib import Path
 
 import centerdet
-from centerdet.cli.common import add_device_option, add_threads_option, fail_cleanly, select_device, set_threads
+from centerdet.cli.common import (
+    add_device_option,
+    add_set_option,
+    add_threads_option,
+    fail_cleanly,
+    select_device,
+    set_threads,
+)
 from centerdet.distributed import init_distributed, is_main_process, world_size
 from centerdet.training.config import read_config
 from centerdet.training.synthetic_run import calibrate_best, calibrate_refinement, train_synthetic
@@ -23,6 +30,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="default: configs/default.yaml")
+    add_set_option(parser)
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME OF THE CONFIG)")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
     add_device_option(parser)
@@ -34,7 +42,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Trains, and calibrates the best weights."""
     options = parse_arguments(arguments)
-    config = read_config(options.config)
+    config = read_config(options.config, options.set)
     directory = options.out or Path("runs") / options.config.stem
     device = select_device(options.device)
     set_threads(options.threads)

@@ -97,6 +97,17 @@ def select_device(name: str | None) -> torch.device:
     return torch.device(name)
 
 
+def add_set_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--set``, for ``training.overrides.apply_overrides``."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change a setting, for example training.steps=2000; may be repeated",
+    )
+
+
 def add_threads_option(parser: argparse.ArgumentParser) -> None:
     """Adds ``--threads``, for ``set_threads``."""
     parser.add_argument("--threads", type=int, help="number of CPU threads (default: all cores)")

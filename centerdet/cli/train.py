@@ -10,6 +10,7 @@ from centerdet.cli.common import (
     add_command,
     add_data_argument,
     add_device_option,
+    add_set_option,
     add_threads_option,
     select_device,
     set_threads,
@@ -27,6 +28,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
     )
     add_data_argument(parser)
     parser.add_argument("--config", type=Path, help="training settings (default: those of configs/images.yaml)")
+    add_set_option(parser)
     parser.add_argument("--init", metavar="WEIGHTS", help="weights to start from: accurate, fast, or a weights file")
     parser.add_argument("--out", type=Path, default=Path("runs/images"), help="folder of the run; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
@@ -36,13 +38,13 @@ def add_train(commands: argparse._SubParsersAction) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from centerdet.training.config import ImagesConfig, read_images_config
+    from centerdet.training.config import read_images_config
     from centerdet.training.own_images import train_dataset
 
     set_threads(options.threads)
     report = train_dataset(
         options.data,
-        read_images_config(options.config) if options.config else ImagesConfig(),
+        read_images_config(options.config, options.set),
         directory=options.out,
         init_from=None if options.init is None else centerdet.load(options.init),
         device=select_device(options.device),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +14,9 @@ from centerdet.data.augment import AugmentationConfig
 from centerdet.model.centernet import NetworkConfig
 from centerdet.model.codec import CodecConfig
 from centerdet.model.losses import LossConfig
-from centerdet.strict_yaml import read_yaml
 from centerdet.synthetic.batches import CurriculumConfig
 from centerdet.synthetic.scenes import ScenesConfig
+from centerdet.training.overrides import read_with_overrides
 
 MAX_SEED = 2**63 - 1  # the largest seed that torch takes
 MAX_COUNT = 10**9  # steps and intervals
@@ -158,24 +159,33 @@ class ImagesConfig:
             raise ValueError(f"size_unit must be finite and above 0, got {self.size_unit}")
 
 
-def read_config(path: str | Path) -> Config:
+def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Reads the config of a run on synthetic scenes.
+
+    Args:
+        path: The file.
+        overrides: As in ``overrides.apply_overrides``.
 
     Raises:
         ValueError: If the file cannot be read, or a key or value is not allowed (see ``strict_yaml.read_yaml``).
     """
-    return read_yaml(path, Config)
+    return read_with_overrides(path, Config, overrides)
 
 
-def read_images_config(path: str | Path) -> ImagesConfig:
+def read_images_config(path: str | Path | None, overrides: Sequence[str] = ()) -> ImagesConfig:
     """Reads the config of a run on a data set.
 
     Keys that a section leaves out have the values of ``ImagesConfig()``. The exception is ``augmentation``: changes
     that its section leaves out do not happen.
 
+    Args:
+        path: The file; ``None``: the values of ``ImagesConfig()``.
+        overrides: As in ``overrides.apply_overrides``. They change the file's values, or else the default ones.
+
     Raises:
         ValueError: If the file cannot be read, or a key or value is not allowed (see ``strict_yaml.read_yaml``).
     """
     defaults = TypeAdapter(ImagesConfig).dump_python(ImagesConfig(), mode="json")
-    del defaults["augmentation"]
-    return read_yaml(path, ImagesConfig, defaults)
+    return read_with_overrides(
+        path, ImagesConfig, overrides, defaults, start={"augmentation": defaults.pop("augmentation")}
+    )

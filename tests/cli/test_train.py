@@ -67,3 +67,8 @@ def test_without_a_heading_detections_have_only_an_axis(config, tmp_path, capsys
     assert {json.loads(line)["has_heading"] for line in found.read_text().splitlines()} == {False}
     assert main(["evaluate", str(data), *weights, "--split", "validation"]) == 0
     assert "axis within 30 deg" in capsys.readouterr().out
+
+
+def test_a_misspelt_setting_is_refused_before_any_work(tmp_path, capsys):
+    assert main(["train", str(tmp_path / "data.yaml"), "--set", "training.stesp=9"]) == 2
+    assert "unknown key 'training.stesp'; did you mean 'steps'?" in capsys.readouterr().err
