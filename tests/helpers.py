@@ -127,7 +127,7 @@ def make_run(directory, config=CONFIG):
     return TrainingRun(CenterNet(TINY), Codec(), CenterLoss(), config, directory, torch.device("cpu"), {})
 
 
-def train_tiny(directory, *, source=None, config=CONFIG, resume=False, settings=None):
+def train_tiny(directory, *, source=None, config=CONFIG, resume=False, settings=None, on_log=None):
     torch.manual_seed(0)
     return fit(
         CenterNet(TINY),
@@ -139,6 +139,7 @@ def train_tiny(directory, *, source=None, config=CONFIG, resume=False, settings=
         directory=directory,
         resume=resume,
         settings=settings,
+        on_log=on_log,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ MAX_BYTES = 2**30  # of the log: a million steps take 0.2 GB
 _TILE_SIDE = 320  # px, about the longer side of a logged image: four fit on a screen
 
 
+OnLog = Callable[[int, dict[str, float]], None]
+
+
 class MetricLogger:
     """Writes the log of a run; a context manager.
 
@@ -30,12 +33,13 @@ class MetricLogger:
         directory: The run's folder.
         resume_from: Step of the checkpoint that the run continues from. Later entries are dropped, since their steps
             are done again.
+        on_log: Called with the step and the new values, by the names of the TensorBoard curves.
     """
 
-    def __init__(self, directory: Path, *, resume_from: int = 0) -> None:
+    def __init__(self, directory: Path, *, resume_from: int = 0, on_log: OnLog | None = None) -> None:
         from torch.utils.tensorboard import SummaryWriter  # slow to import, and only training needs it
 
-        self._path = directory / "metrics.jsonl"
+        self._path, self._on_log = directory / "metrics.jsonl", on_log
         kept = []
         if resume_from and self._path.exists():
             lines = _read_lines(self._path)
@@ -60,17 +64,15 @@ class MetricLogger:
     def log_losses(self, step: int, terms: LossTerms, learning_rate: float) -> None:
         """Logs the loss, its terms, and the learning rate of the next step."""
         losses = {name: float(value) for name, value in terms._asdict().items()}
-        for name, value in losses.items():
-            self._board.add_scalar(f"loss/{name}", value, step)
-        self._board.add_scalar("learning rate", learning_rate, step)
+        values = {f"loss/{name}": value for name, value in losses.items()}
+        self._log_scalars(step, {**values, "learning rate": learning_rate})
         self._append({"step": step, "loss": losses, "learning_rate": learning_rate})
 
     def log_validation(
         self, step: int, report: EvaluationReport, detector: Detector, images: Sequence[NDArray]
     ) -> None:
         """Logs a validation report, and the detections and heatmaps of a few images ``(H, W)``."""
-        for field, name in _CURVES.items():
-            self._board.add_scalar(f"validation/{name}", getattr(report, field), step)
+        self._log_scalars(step, {f"validation/{name}": getattr(report, field) for field, name in _CURVES.items()})
         tiles = [
             draw_tile(
                 to_unit_range(image, detector.intensity_range),
@@ -85,6 +87,12 @@ class MetricLogger:
         self._board.flush()
         self._images.flush()
         self._append({"step": step, "validation": report.to_dict(), "threshold": detector.threshold})
+
+    def _log_scalars(self, step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+        if self._on_log is not None:
+            self._on_log(step, values)
 
     def _append(self, entry: dict[str, Any]) -> None:
         with open(self._path, "a") as file:

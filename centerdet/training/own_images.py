@@ -23,6 +23,7 @@ from centerdet.model.codec import Codec, CodecConfig
 from centerdet.model.losses import CenterLoss
 from centerdet.preprocessing import to_unit_range
 from centerdet.training.config import ImagesConfig
+from centerdet.training.logger import OnLog
 from centerdet.training.sizes import fill_sizes
 from centerdet.training.trainer import fit
 
@@ -86,6 +87,7 @@ def train(
     init_from: Detector | None = None,
     device: torch.device | str = "cpu",
     resume: bool = False,
+    on_log: OnLog | None = None,
 ) -> EvaluationReport:
     """Trains a detector and leaves it, calibrated, in ``best.safetensors`` of a folder.
 
@@ -99,6 +101,7 @@ def train(
         init_from: Detector whose weights training starts from; its network replaces ``config.network``.
         device: Where to train.
         resume: Continue the run in the folder.
+        on_log: As in ``fit``.
 
     Returns:
         The report of the best weights on the validation images, after calibration on the same images.
@@ -125,6 +128,7 @@ def train(
         intensity_range=intensity_range,
         resume=resume,
         settings=settings,
+        on_log=on_log,
     )
     return _calibrate(Path(directory) / "best.safetensors", validation, device)
 

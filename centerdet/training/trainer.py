@@ -29,7 +29,7 @@ from centerdet.model.codec import Codec
 from centerdet.model.losses import CenterLoss, LossTerms
 from centerdet.model.types import Batch, check_batch
 from centerdet.training.config import TrainingConfig
-from centerdet.training.logger import MetricLogger
+from centerdet.training.logger import MetricLogger, OnLog
 from centerdet.training.optim import learning_rate
 from centerdet.training.run import TrainingRun
 
@@ -58,6 +58,7 @@ def fit(
     intensity_range: tuple[float, float] | None = None,
     resume: bool = False,
     settings: dict[str, Any] | None = None,
+    on_log: OnLog | None = None,
 ) -> EvaluationReport:
     """Trains a network and leaves the run in a folder.
 
@@ -75,6 +76,8 @@ def fit(
         resume: Continue from the folder's checkpoint. Without it, a folder with results of a run is an error.
         settings: Further plain values to keep with checkpoint and weights. A resumed run must have the same settings,
             and the same configs of network, codec, loss and loop.
+        on_log: Called with the step and the values that are logged, such as ``{"loss/total": 0.5}``, in the main
+            process only. An error in it stops the run.
 
     Returns:
         The best validation report; ``best.safetensors`` holds its weights and threshold.
@@ -102,7 +105,7 @@ def fit(
         run.start(resume=resume)
         with (
             _catch_interrupts() as interrupted,
-            MetricLogger(run.directory, resume_from=run.step) if is_main else nullcontext() as logger,
+            MetricLogger(run.directory, resume_from=run.step, on_log=on_log) if is_main else nullcontext() as logger,
         ):
             _run_steps(run, source, validation, logger, interrupted)
     return EvaluationReport(**distributed.broadcast(run.best)["report"])

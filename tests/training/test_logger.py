@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import centerdet
 from centerdet import CenterNet, Codec
 from centerdet.training.logger import MetricLogger
-from tests.helpers import TINY
+from tests.helpers import TINY, entries, train_tiny
 
 
 def read_events(directory):
@@ -42,3 +42,15 @@ def test_logged_images_have_one_size_and_the_detectors_brightness(tmp_path):
     bright = [cv2.imdecode(np.frombuffer(picture.encoded_image_string, np.uint8), 1)[50, 50] for picture in logged]
     np.testing.assert_array_equal(*bright)
     assert bright[0].min() > 150
+
+
+def test_a_function_receives_what_is_logged(tmp_path):
+    logged = []
+    train_tiny(tmp_path / "run", on_log=lambda step, values: logged.append((step, values)))
+    losses = [(step, values["loss/total"]) for step, values in logged if "loss/total" in values]
+    entries_with_loss = [
+        (entry["step"], entry["loss"]["total"]) for entry in entries(tmp_path / "run") if "loss" in entry
+    ]
+    assert losses == entries_with_loss
+    assert [step for step, values in logged if "validation/AP@0.7" in values] == [3, 6]
+    assert all(isinstance(value, float) for _, values in logged for value in values.values())
