@@ -149,6 +149,8 @@ def _differences(old: Any, new: Any, where: str = "") -> list[str]:
 
 def _is_plain(value: Any) -> bool:
     """Whether a value is plain, so that it can be compared: a stranger's file may hold tensors instead."""
+    if isinstance(value, dict):
+        return all(_is_plain(part) for part in value.values())
     if isinstance(value, list | tuple):
         return all(_is_plain(part) for part in value)
     return isinstance(value, str | int | float | bool | None)
