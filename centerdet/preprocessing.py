@@ -30,6 +30,7 @@ def to_unit_range(image: ArrayLike, intensity_range: tuple[float, float] | None 
     Raises:
         ValueError: If the shape, the type or a value is not allowed.
     """
+    intensity_range = check_intensity_range(intensity_range)
     try:
         array = np.asarray(image)
     except Exception as error:  # a lazy image, as Pillow's, reads its file here, and can fail in many ways

@@ -54,12 +54,19 @@ def _scan(folder: Path, failed: list[Path]) -> tuple[list[Path], list[Path]]:
     """Returns the files and the folders in a folder."""
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+            found = sorted((entry.name, _is_dir(entry)) for entry in entries)
     except OSError:
         if folder not in failed:
             failed.append(folder)
         return [], []
     return [folder / name for name, is_dir in found if not is_dir], [folder / name for name, is_dir in found if is_dir]
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links, which the reader of the file reports
+        return False
 
 
 def expand_pattern(pattern: str) -> list[Path]:

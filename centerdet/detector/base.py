@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from centerdet.box import Detection, RotatedBox
 from centerdet.preprocessing import check_intensity_range, to_unit_range
 
+NOT_FINITE = "the network's output is not finite; its weights are damaged or do not suit such images: use other weights"
 MAX_BATCH_PIXELS = 64_000_000  # of all images in one batch: bounds its memory; a larger image is a batch by itself
 
 
@@ -81,7 +82,7 @@ class BaseDetector(ABC):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         detections: list[Detection | None] = [None] * len(images)
-        shapes = [_shape(image) for image in images]
+        shapes = [_shape(index, image) for index, image in enumerate(images)]
         for index, (shape, image) in enumerate(zip(shapes, images, strict=True)):
             if len(shape) != 2:
                 self._prepare_numbered(index, image)  # raises the error before any work is done
@@ -129,10 +130,7 @@ class BaseDetector(ABC):
         """Refuses results that are not finite, which would pass for "no object"."""
         broken = ~np.isfinite(scores) | (scores >= self.threshold) & ~np.isfinite(boxes).all(axis=1)
         if broken.any():
-            raise ValueError(
-                f"image {indices[int(broken.argmax())]}: the network's output is not finite; its weights are damaged "
-                "or do not suit such images: use other weights"
-            )
+            raise ValueError(f"image {indices[int(broken.argmax())]}: {NOT_FINITE}")
 
     def _prepare(self, image: ArrayLike) -> NDArray[np.float32]:
         return to_unit_range(image, self.intensity_range)
@@ -144,12 +142,12 @@ class BaseDetector(ABC):
             raise ValueError(f"image {index}: {error}") from None
 
 
-def _shape(image: ArrayLike) -> tuple[int, ...]:
-    """Returns an image's shape; an empty one if it is no array."""
+def _shape(index: int, image: ArrayLike) -> tuple[int, ...]:
+    """Returns an image's shape. A lazy image, as Pillow's, is read here; a second try could pass for a whole one."""
     try:
         return np.shape(image)
-    except Exception:  # as in ``to_unit_range``, which raises the error
-        return ()
+    except Exception as error:  # as in ``to_unit_range``
+        raise ValueError(f"image {index}: an image must be convertible to a numpy array: {error}") from None
 
 
 def _group_by_shape(shapes: Sequence[tuple[int, ...]], batch_size: int) -> list[list[int]]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from centerdet.box import Detection
-from centerdet.detector.base import BaseDetector
+from centerdet.detector.base import NOT_FINITE, BaseDetector
 from centerdet.detector.calibration import Calibration
 from centerdet.detector.inference import InferenceNetwork
 from centerdet.detector.refined import RefinedDetector, RefinementConfig
@@ -99,9 +99,15 @@ class Detector(BaseDetector):
         """The centre heatmap: probabilities ``(H, W)``, aligned with the image.
 
         It is interpolated between cells and not calibrated, unlike a detection's score.
+
+        Raises:
+            ValueError: If the image is invalid, or the network's output is not finite.
         """
         array = self._prepare(image)
-        return self.codec.heatmap(self._inference(array[None]), array.shape)[0].cpu().numpy()
+        heatmap = self.codec.heatmap(self._inference(array[None]), array.shape)[0]
+        if not torch.isfinite(heatmap).all():
+            raise ValueError(NOT_FINITE)
+        return heatmap.cpu().numpy()
 
     def decode_maps(self, prediction: Prediction) -> tuple[Tensor, Tensor]:
         """Decodes maps: the most likely box of each image ``(B, 5)`` and its score ``(B,)``, however low."""

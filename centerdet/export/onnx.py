@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ast
 import copy
-import inspect
 import json
 from importlib.util import find_spec
 from itertools import islice
@@ -88,10 +88,15 @@ def _metadata(detector: Detector, image_size: tuple[int, int]) -> dict[str, str]
         "intensity_range": detector.intensity_range,
         "has_heading": detector.has_heading,
         "threshold": detector.threshold,
-        "convention": inspect.getdoc(box_module),  # its docstring is the only statement of the convention
+        "convention": _read_convention(),
         "metadata": detector.metadata,
     }
     return {"format": FORMAT} | {name: json.dumps(value) for name, value in header.items()}
+
+
+def _read_convention() -> str:
+    """Returns the docstring of ``box``, the only statement of the convention, also under ``python -OO``."""
+    return ast.get_docstring(ast.parse(Path(box_module.__file__).read_text(encoding="utf-8"))) or ""
 
 
 def _draw_scenes(image_size: tuple[int, int]) -> list[NDArray[np.float64]]:

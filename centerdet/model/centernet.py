@@ -74,6 +74,8 @@ class NetworkConfig:
             )
         if not all(0 <= count <= MAX_BLOCKS for count in self.num_blocks):
             raise ValueError(f"num_blocks must lie in 0..{MAX_BLOCKS} at each level, got {self.num_blocks}")
+        if len(self.num_blocks) == 1 and not self.num_blocks[0]:
+            raise ValueError("a network of one level needs at least one block, got num_blocks [0]")
         if not 0 < self.heatmap_prior < 1:
             raise ValueError(f"heatmap_prior must lie in (0, 1), got {self.heatmap_prior}")
         if self.noise_level is not None and not 0 < self.noise_level <= 1:
