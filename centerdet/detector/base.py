@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from centerdet.preprocessing import check_intensity_range, to_unit_range
 
 NOT_FINITE = "the network's output is not finite; its weights are damaged or do not suit such images: use other weights"
 MAX_BATCH_PIXELS = 64_000_000  # of all images in one batch: bounds its memory; a larger image is a batch by itself
+
+# Images (B, H, W) in [0, 1] -> boxes (B, 5) and scores (B,) of each stage.
+DecodeStages = Callable[[NDArray[np.float32]], Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]]
 
 
 class BaseDetector(ABC):
@@ -79,9 +82,18 @@ class BaseDetector(ABC):
             ValueError: If an image is invalid (the message names its index), batch_size < 1, or the network's output is
                 not finite.
         """
+        (detections,) = self._detect_in_batches(
+            images, batch_size, lambda batch: [self._decode(batch)], [self.threshold]
+        )
+        return detections
+
+    def _detect_in_batches(
+        self, images: Sequence[ArrayLike], batch_size: int, decode: DecodeStages, thresholds: Sequence[float]
+    ) -> list[list[Detection | None]]:
+        """Detects in batches; returns one list of detections for each stage that ``decode`` gives."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        detections: list[Detection | None] = [None] * len(images)
+        detections: list[list[Detection | None]] = [[None] * len(images) for _ in thresholds]
         shapes = [_shape(index, image) for index, image in enumerate(images)]
         for index, (shape, image) in enumerate(zip(shapes, images, strict=True)):
             if len(shape) != 2:
@@ -90,11 +102,11 @@ class BaseDetector(ABC):
             batch = np.empty((len(indices), *shapes[indices[0]]), np.float32)
             for place, index in enumerate(indices):
                 batch[place] = self._prepare_numbered(index, images[index])
-            boxes, scores = self._decode(batch)
-            self._check_finite(indices, boxes, scores)
-            for index, box, score in zip(indices, boxes.tolist(), scores.tolist(), strict=True):
-                if score >= self.threshold:
-                    detections[index] = Detection(box=RotatedBox(*box), score=score, has_heading=self.has_heading)
+            for stage, threshold, (boxes, scores) in zip(detections, thresholds, decode(batch), strict=True):
+                self._check_finite(indices, boxes, scores, threshold)
+                for index, box, score in zip(indices, boxes.tolist(), scores.tolist(), strict=True):
+                    if score >= threshold:
+                        stage[index] = Detection(box=RotatedBox(*box), score=score, has_heading=self.has_heading)
         return detections
 
     def check(self, image: ArrayLike) -> None:
@@ -126,9 +138,12 @@ class BaseDetector(ABC):
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Images ``(B, H, W)`` in [0, 1] -> most likely boxes ``(B, 5)`` and scores ``(B,)``, however low."""
 
-    def _check_finite(self, indices: Sequence[int], boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
+    @staticmethod
+    def _check_finite(
+        indices: Sequence[int], boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float
+    ) -> None:
         """Refuses results that are not finite, which would pass for "no object"."""
-        broken = ~np.isfinite(scores) | (scores >= self.threshold) & ~np.isfinite(boxes).all(axis=1)
+        broken = ~np.isfinite(scores) | (scores >= threshold) & ~np.isfinite(boxes).all(axis=1)
         if broken.any():
             raise ValueError(f"image {indices[int(broken.argmax())]}: {NOT_FINITE}")
 

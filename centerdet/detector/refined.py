@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from centerdet.box import RotatedBox
+from centerdet.box import Detection, RotatedBox
 from centerdet.detector.base import BaseDetector
 from centerdet.detector.calibration import Calibration
 from centerdet.refine.prior import ScenePrior
 
 if TYPE_CHECKING:
     from centerdet.refine.search import Fit, Refiner
+
+Decoded = tuple[NDArray[np.float32], NDArray[np.float32]]  # boxes (B, 5) and scores (B,)
 
 NUM_GUESSES = 3  # boxes a network gives a refiner; more of them change one answer in a thousand
 MIN_GUESS_SCORE = 0.005  # score below which a further guess is never right
@@ -50,6 +54,20 @@ class RefinementConfig:
             raise ValueError(f"threshold must lie in [0, 1], got {self.threshold}")
 
 
+class StageDetections(NamedTuple):
+    """Detections of images before and after refinement.
+
+    Attributes:
+        unrefined: Those of the detector that finds the boxes, at its threshold.
+        refined: Those after refinement, at the refined detector's threshold.
+        refinement_seconds: Time that refinement took.
+    """
+
+    unrefined: list[Detection | None]
+    refined: list[Detection | None]
+    refinement_seconds: float
+
+
 class RefinedDetector(BaseDetector):
     """Detector that refines the most likely boxes of another detector; it has the same methods.
 
@@ -76,12 +94,34 @@ class RefinedDetector(BaseDetector):
             refiner = Refiner(config.scene)
         self._detector, self._refiner = detector, refiner
 
+    @property
+    def unrefined(self) -> BaseDetector:
+        """The detector that finds the boxes."""
+        return self._detector
+
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
         """The centre heatmap of the detector that finds the boxes."""
         return self._detector.heatmap(image)
 
-    def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        boxes, scores = self._detector.candidates(images, NUM_GUESSES)
+    def detect_stages(self, images: Sequence[ArrayLike], *, batch_size: int = 32) -> StageDetections:
+        """Finds objects as ``detect_batch`` does; also returns the detections before refinement, from the same pass."""
+        thresholds, seconds = [self._detector.threshold, self.threshold], [0.0]
+
+        def decode(batch: NDArray[np.float32]) -> list[Decoded]:
+            boxes, scores = self._detector.candidates(batch, NUM_GUESSES)
+            start = time.perf_counter()
+            refined = self._refine(batch, boxes, scores)
+            seconds[0] += time.perf_counter() - start
+            return [(boxes[:, 0], scores[:, 0]), refined]
+
+        unrefined, refined = self._detect_in_batches(images, batch_size, decode, thresholds)
+        return StageDetections(unrefined, refined, seconds[0])
+
+    def _decode(self, images: NDArray[np.float32]) -> Decoded:
+        return self._refine(images, *self._detector.candidates(images, NUM_GUESSES))
+
+    def _refine(self, images: NDArray[np.float32], boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> Decoded:
+        """Refines the candidates ``(B, K, 5)`` with scores ``(B, K)``."""
         usable = np.isfinite(boxes).all(axis=(1, 2)) & np.isfinite(scores).all(axis=1)  # (B,)
         if not usable.all():  # the caller refuses such scores
             return boxes[:, 0], np.where(usable, scores[:, 0], np.nan)

@@ -16,9 +16,11 @@ from tqdm import tqdm
 
 from centerdet.box import Detection, RotatedBox, paired_iou
 from centerdet.detector.calibration import Calibration, fit_calibration
+from centerdet.detector.refined import RefinedDetector
 from centerdet.evaluation.answers import Answer, Label, as_array, normalise
 from centerdet.evaluation.report import EvaluationReport, EvaluationResults, choose_threshold, summarise
 
+BATCH_SIZE = 32  # images in one call of a detector
 LabelledImages = Sequence[tuple[NDArray, RotatedBox | None]]
 
 
@@ -95,19 +97,67 @@ def predict_all(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    remaining, answers, targets, seconds = islice(scenes, count), [], [], 0.0
-    threshold = _zero_threshold(detector) if ignore_threshold else nullcontext()
-    with threshold, _progress_bar(scenes, count, progress) as bar:
-        while chunk := list(islice(remaining, batch_size)):
+    bar = _progress_bar(scenes, count, progress)
+    with _zero_threshold(detector) if ignore_threshold else nullcontext():
+        (answers,), targets, seconds = _run(
+            lambda images: [_detect(detector, images)], islice(scenes, count), batch_size, bar
+        )
+    return _compare(answers, targets, seconds)
+
+
+def predict_stages(
+    detector: RefinedDetector,
+    scenes: Iterable[tuple[NDArray, Label]],
+    *,
+    count: int | None = None,
+    progress: bool = False,
+) -> tuple[EvaluationResults, EvaluationResults]:
+    """Runs a refined detector on labelled images: the results before and after refinement, from one pass.
+
+    The results hold the most likely box of every image, however low its score.
+
+    Args:
+        detector: The result of ``Detector.with_refinement``.
+        scenes: As in ``evaluate``.
+        count: As in ``evaluate``.
+        progress: As in ``evaluate``.
+    """
+    refinement_seconds = 0.0
+
+    def detect(images: list[NDArray]) -> tuple[Sequence[Any], Sequence[Any]]:
+        nonlocal refinement_seconds
+        stages = detector.detect_stages(images)
+        refinement_seconds += stages.refinement_seconds
+        return stages.unrefined, stages.refined
+
+    bar = _progress_bar(scenes, count, progress)
+    with _zero_threshold(detector), _zero_threshold(detector.unrefined):
+        (before, after), targets, seconds = _run(detect, islice(scenes, count), BATCH_SIZE, bar)
+    return _compare(before, targets, seconds - refinement_seconds), _compare(after, targets, seconds)
+
+
+def _run(
+    detect: Callable[[list[NDArray]], Sequence[Sequence[Any]]],
+    scenes: Iterator[tuple[NDArray, Label]],
+    batch_size: int,
+    bar: tqdm,
+) -> tuple[list[list[Answer]], NDArray[np.float64], float]:
+    """Returns the answers of each stage that ``detect`` gives, the targets ``(N, 5)``, and the seconds it took."""
+    stages: list[list[Answer]] = []
+    targets, seconds = [], 0.0
+    with bar:
+        while chunk := list(islice(scenes, batch_size)):
             start = time.perf_counter()
-            found = _detect(detector, [image for image, _ in chunk])
+            found = detect([image for image, _ in chunk])
             seconds += time.perf_counter() - start
-            answers += [normalise(answer) for answer in found]
+            stages = stages or [[] for _ in found]
+            for answers, stage in zip(stages, found, strict=True):
+                answers += [normalise(answer) for answer in stage]
             targets += [as_array(label) for _, label in chunk]
             bar.update(len(chunk))
     if not targets:
         raise ValueError("evaluation needs at least one scene, got none")
-    return _compare(answers, np.array(targets), seconds)
+    return stages, np.array(targets), seconds
 
 
 def _progress_bar(scenes: Iterable[Any], count: int | None, progress: bool) -> tqdm:

@@ -7,6 +7,7 @@ success rate, not the area under a precision-recall curve. AP at other IoU thres
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -140,6 +141,22 @@ class EvaluationReport:
 
     def __str__(self) -> str:
         return "\n".join(f"{name:<36}{value}" for name, value in self.rows())
+
+
+def format_table(reports: Mapping[str, EvaluationReport]) -> str:
+    """Formats reports as a table for people to read, one row for each."""
+    header = "AP@0.7|95 % interval|AP@[.5:.95]|mean IoU|heading|cal. error|false alarms|misses|images/s"
+    rows = [["", *header.split("|")], *([name, *_cells(report)] for name, report in reports.items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cells(report: EvaluationReport) -> list[str]:
+    interval = f"{report.ap_low:.4f} to {report.ap_high:.4f}"
+    accuracies = (report.ap_mean, report.mean_iou, report.heading_accuracy, report.calibration_error)
+    counts = (str(report.false_alarms), str(report.misses), f"{report.images_per_second:.0f}")
+    return [f"{report.ap:.4f}", interval, *(f"{value:.4f}" for value in accuracies), *counts]
 
 
 def summarise(results: EvaluationResults) -> EvaluationReport:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from centerdet import Detection, RotatedBox, SyntheticScenes, evaluate, score_iou
+import centerdet
+from centerdet import Detection, RotatedBox, SyntheticScenes, benchmark_scenes, evaluate, score_iou
 from centerdet.detector.calibration import Calibration
-from centerdet.evaluation.metrics import calibrate, predict_all
+from centerdet.evaluation.metrics import calibrate, predict_all, predict_stages
 from centerdet.evaluation.report import summarise
 from tests.helpers import GOLDEN
 
@@ -311,3 +312,16 @@ def test_seconds_and_boxes_belong_to_the_samples():
     np.testing.assert_array_equal(results.target, [BOX.to_array()] * 3)
     assert results.iou.tolist() == [score_iou(answer and answer.box, BOX) for answer in answers]
     assert results.seconds > 0
+
+
+def test_stages_are_those_of_separate_runs():
+    detector = centerdet.load("fast")
+    refined, scenes = detector.with_refinement(), list(benchmark_scenes(5, 8))
+    threshold = detector.threshold, refined.threshold
+    stages = predict_stages(refined, scenes)
+    assert (detector.threshold, refined.threshold) == threshold
+    for stage, alone in zip(stages, (detector, refined), strict=True):
+        results = predict_all(alone, scenes, ignore_threshold=True)
+        for name in ("scores", "predicted", "target", "iou"):
+            np.testing.assert_array_equal(getattr(stage, name), getattr(results, name))
+    assert 0 < stages[0].seconds < stages[1].seconds

@@ -22,60 +22,6 @@ SMOKE = ROOT / "configs" / "smoke.yaml"
 TOOLS = sorted(path.name for path in (ROOT / "tools").glob("[a-z]*.py"))
 
 
-def test_main_prints_and_writes_the_official_score(tmp_path, capsys):
-    path = tmp_path / "report.json"
-    assert main_script.main(["--num-samples", "60", "--seed", "3", "--json", str(path)]) == 0
-    printed = capsys.readouterr().out
-    written = json.loads(path.read_text())
-    detector = centerdet.load()
-    np.random.seed(3)
-    scores = []
-    for _ in range(60):
-        image, label = centerdet.make_data()
-        detection = detector(image)
-        scores.append(centerdet.score_iou(np.full(5, np.nan) if detection is None else detection.box.to_array(), label))
-    expected = np.mean([score > 0.7 for score in scores if score is not None])
-    assert written["ap"] == pytest.approx(expected)
-    assert written["samples"] == 60
-    assert written["threshold"] == detector.threshold
-    assert re.search(rf"AP@0\.7 +{expected:.4f}", printed)
-    for name in (
-        "95 % interval",
-        "false alarms",
-        "misses",
-        "mean IoU",
-        "AP@[0.50:0.95]",
-        "heading",
-        "images per second",
-    ):
-        assert name in printed
-
-
-def test_main_prints_the_same_score_twice(capsys):
-    """In another process, too: all but the speed is the same to the last digit."""
-    arguments = ["--num-samples", "12", "--seed", "3", "--device", "cpu"]
-    assert main_script.main(arguments) == 0
-    command = [sys.executable, ROOT / "main.py", *arguments]
-    again = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    printed = [re.sub("images per second.*", "", text) for text in (capsys.readouterr().out, again)]
-    assert printed[0] == printed[1]
-    assert "AP@0.7 " in printed[0]
-
-
-def test_main_prints_an_error_analysis(capsys):
-    assert main_script.main(["--num-samples", "40", "--threshold", "1", "--error-analysis"]) == 0
-    printed = capsys.readouterr().out
-    assert re.search(r"missed +\d+ +100\.00%", printed)
-    assert "cut by the border" in printed
-
-
-def test_main_takes_weights_and_a_threshold(tmp_path, capsys):
-    path = tmp_path / "copy.safetensors"
-    centerdet.load().save(path)
-    assert main_script.main(["--num-samples", "20", "--weights", str(path), "--threshold", "1"]) == 0
-    assert re.search(r"AP@0\.7 +0\.0000", capsys.readouterr().out)
-
-
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
