@@ -21,7 +21,7 @@ from centerdet.cli.common import (
 )
 from centerdet.distributed import init_distributed, is_main_process, world_size
 from centerdet.training.config import read_config
-from centerdet.training.synthetic_run import calibrate_best, calibrate_refinement, train_synthetic
+from centerdet.training.synthetic_run import add_second_stage, calibrate_best, calibrate_refinement, train_synthetic
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
 
@@ -56,6 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     report = calibrate_best(directory, config, device=process_device)
     print(f"{directory / 'best.safetensors'}, calibrated on {report.samples} further validation scenes:\n{report}")
+    if (both := add_second_stage(directory, config)) is not None:
+        print(f"with the second stage:\n{both}")
     if (refined := calibrate_refinement(directory, config, device=process_device)) is not None:
         print(f"with refinement:\n{refined}")
 

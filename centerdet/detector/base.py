@@ -134,6 +134,10 @@ class BaseDetector(ABC):
         boxes, scores = self._decode(images)
         return boxes[:, None], scores[:, None]
 
+    def decode_with_candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], ...]:
+        """Decodes images ``(B, H, W)``: boxes ``(B, 5)``, scores ``(B,)``, then what ``candidates`` returns."""
+        return *self._decode(images), *self.candidates(images, count)
+
     @abstractmethod
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Images ``(B, H, W)`` in [0, 1] -> most likely boxes ``(B, 5)`` and scores ``(B,)``, however low."""

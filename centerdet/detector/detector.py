@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,11 @@ from centerdet.detector.base import NOT_FINITE, BaseDetector
 from centerdet.detector.calibration import Calibration
 from centerdet.detector.inference import InferenceNetwork
 from centerdet.detector.refined import RefinedDetector, RefinementConfig
+from centerdet.detector.second_stage import SecondStageSetup, decode_with_second_stage, find_peaks
 from centerdet.detector.weights_file import read_detector, write_detector
 from centerdet.model.centernet import CenterNet
 from centerdet.model.codec import Codec, CodecConfig
+from centerdet.model.second_stage import fuse_second_stage
 from centerdet.model.types import Prediction
 from centerdet.parallel import parallel_map
 
@@ -39,6 +41,7 @@ class Detector(BaseDetector):
         calibration: Turns the heatmap's peak into a score; ``None``: the score is the peak.
         intensity_range: Pixel values that become 0 and 1; ``None``: the full scale of the image's type.
         refinement: How detections can be refined; ``None``: they cannot.
+        second_stage: Moves and scores the boxes of the maps; threshold and calibration then belong to its boxes.
         metadata: Any JSON object; stored with the weights.
 
     Raises:
@@ -54,6 +57,7 @@ class Detector(BaseDetector):
         calibration: Calibration | None = None,
         intensity_range: tuple[float, float] | None = None,
         refinement: RefinementConfig | None = None,
+        second_stage: SecondStageSetup | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         for name in ("stride", "has_heading"):
@@ -68,6 +72,11 @@ class Detector(BaseDetector):
         self.codec = codec
         self.calibration = calibration or Calibration()
         self.refinement = refinement
+        self.second_stage = second_stage
+        self._fused_stage = None
+        if second_stage is not None:
+            self._fused_stage = fuse_second_stage(second_stage.network)
+            self._fused_stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in torch
         self._refiner: tuple[ScenePrior, Refiner] | None = None  # the last one used, with its scene
 
     def detect(self, image: ArrayLike, *, refine: bool = False) -> Detection | None:
@@ -109,30 +118,54 @@ class Detector(BaseDetector):
             raise ValueError(NOT_FINITE)
         return heatmap.cpu().numpy()
 
-    def decode_maps(self, prediction: Prediction) -> tuple[Tensor, Tensor]:
-        """Decodes maps: the most likely box of each image ``(B, 5)`` and its score ``(B,)``, however low."""
-        boxes, peaks = self.codec.decode(prediction)
-        return boxes, self.calibration(peaks)
+    def decode_maps(self, prediction: Prediction, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Decodes maps: the most likely box of each image ``(B, 5)`` and its score ``(B,)``, however low.
+
+        Args:
+            prediction: The network's maps.
+            images: ``(B, 1, H, W)`` in [0, 1], from which the second stage cuts its patches.
+        """
+        if self.second_stage is None or self._fused_stage is None:
+            boxes, scores = self.codec.decode(prediction)
+        else:
+            llr, config = self.network.log_likelihood_ratio(images), self.second_stage.hypotheses
+            boxes, scores = decode_with_second_stage(self._fused_stage, config, self.codec, prediction, llr)
+        return boxes, self.calibration(scores)
 
     def candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """As ``BaseDetector.candidates``: the highest peaks of the heatmap, at least three cells apart."""
-        parts = parallel_map(lambda chunk: self._find_peaks(chunk, count), self._inference.split(images))
-        boxes, scores = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+        """As ``BaseDetector.candidates``: the highest peaks of the heatmap, at least three cells apart.
+
+        They are the network's own boxes, without the second stage.
+        """
+        boxes, scores = self._run(images, lambda _, prediction: self._find_peaks(prediction, count))
         return boxes, scores
 
-    def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        boxes, scores = self.candidates(images, 1)
-        return boxes[:, 0], scores[:, 0]
+    def decode_with_candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], ...]:
+        """As ``BaseDetector.decode_with_candidates``, from one pass of the network."""
+        return self._run(images, lambda pixels, maps: (*self.decode_maps(maps, pixels), *self._find_peaks(maps, count)))
 
-    @torch.inference_mode()
-    def _find_peaks(self, images: NDArray[np.float32], count: int) -> tuple[Tensor, Tensor]:
-        prediction = self._inference(images)
-        peaks = [self.decode_maps(prediction)]
-        while len(peaks) < count:
-            prediction = self.codec.without_peak(prediction)
-            peaks.append(self.decode_maps(prediction))
-        boxes, scores = (torch.stack(part, dim=1) for part in zip(*peaks, strict=True))
-        return boxes, scores  # (B, K, 5), (B, K)
+    def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        boxes, scores = self._run(images, lambda pixels, prediction: self.decode_maps(prediction, pixels))
+        return boxes, scores
+
+    def _run(
+        self, images: NDArray[np.float32], decode: Callable[[Tensor, Prediction], tuple[Tensor, ...]]
+    ) -> tuple[NDArray[np.float32], ...]:
+        """Predicts the maps of images ``(B, H, W)`` in parts, and decodes each part from its pixels and maps."""
+
+        @torch.inference_mode()
+        def run_part(part: NDArray[np.float32]) -> tuple[Tensor, ...]:
+            pixels = torch.from_numpy(part)[:, None].to(self._inference.device)  # (B, 1, H, W)
+            return decode(pixels, self._inference.module(pixels))
+
+        parts = parallel_map(run_part, self._inference.split(images))
+        return tuple(torch.cat(values).cpu().numpy() for values in zip(*parts, strict=True))
+
+    def _find_peaks(self, prediction: Prediction, count: int) -> tuple[Tensor, Tensor]:
+        """Boxes ``(B, K, 5)`` and scores ``(B, K)`` of the heatmap's highest peaks."""
+        boxes, peaks = find_peaks(self.codec, prediction, count)
+        calibration = self.second_stage.peak_calibration if self.second_stage else self.calibration
+        return boxes, calibration(peaks)
 
     def with_refinement(self) -> RefinedDetector:
         """Returns a detector with the same weights that refines each box, as ``refinement`` says.
@@ -193,6 +226,8 @@ class Detector(BaseDetector):
                 raise RuntimeError("it has no memory, so nothing can be computed; use cpu or cuda")
             self.network.to(device)
             self._inference.to(device)
+            if self._fused_stage is not None:
+                self._fused_stage.to(device)
         except (RuntimeError, AssertionError, TypeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"cannot use device {str(device)!r}: {reason}") from None

@@ -108,11 +108,11 @@ class RefinedDetector(BaseDetector):
         thresholds, seconds = [self._detector.threshold, self.threshold], [0.0]
 
         def decode(batch: NDArray[np.float32]) -> list[Decoded]:
-            boxes, scores = self._detector.candidates(batch, NUM_GUESSES)
+            boxes, scores, *candidates = self._detector.decode_with_candidates(batch, NUM_GUESSES)
             start = time.perf_counter()
-            refined = self._refine(batch, boxes, scores)
+            refined = self._refine(batch, *candidates)
             seconds[0] += time.perf_counter() - start
-            return [(boxes[:, 0], scores[:, 0]), refined]
+            return [(boxes, scores), refined]
 
         unrefined, refined = self._detect_in_batches(images, batch_size, decode, thresholds)
         return StageDetections(unrefined, refined, seconds[0])

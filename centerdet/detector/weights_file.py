@@ -20,6 +20,7 @@ from torch import Tensor
 
 from centerdet.detector.calibration import Calibration
 from centerdet.detector.refined import RefinementConfig
+from centerdet.detector.second_stage import SecondStageHeader, SecondStageSetup
 from centerdet.files import open_regular, write_atomically
 from centerdet.model.centernet import CenterNet, NetworkConfig
 from centerdet.model.codec import CodecConfig
@@ -43,6 +44,7 @@ class _Header:
     metadata: dict[str, Any]
     intensity_range: tuple[float, float] | None = None
     refinement: RefinementConfig | None = None
+    second_stage: SecondStageHeader | None = None
 
 
 def write_detector(path: str | Path, detector: Detector) -> None:
@@ -54,9 +56,13 @@ def write_detector(path: str | Path, detector: Detector) -> None:
         "calibration": asdict(detector.calibration),
         "intensity_range": detector.intensity_range,
         "refinement": detector.refinement and asdict(detector.refinement),
+        "second_stage": detector.second_stage and asdict(detector.second_stage.header()),
         "metadata": detector.metadata,
     }
-    write_weights(path, detector.network.state_dict(), header)
+    tensors = dict(detector.network.state_dict())
+    if detector.second_stage is not None:
+        tensors |= detector.second_stage.to_tensors()
+    write_weights(path, tensors, header)
 
 
 def read_detector(path: str | Path) -> tuple[CenterNet, CodecConfig, dict[str, Any]]:
@@ -70,12 +76,14 @@ def read_detector(path: str | Path) -> tuple[CenterNet, CodecConfig, dict[str, A
     """
     tensors, values = read_weights(path)
     header = parse(_Header, values)
+    stage = None if header.second_stage is None else SecondStageSetup.from_weights(header.second_stage, tensors)
     network = build_network(tensors, header.network)
     settings = {
         "threshold": header.threshold,
         "calibration": header.calibration,
         "intensity_range": header.intensity_range,
         "refinement": header.refinement,
+        "second_stage": stage,
         "metadata": header.metadata,
     }
     return network, header.codec, settings

@@ -33,7 +33,7 @@ class DetectorGraph(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images ``(B, 1, H, W)`` -> boxes ``(B, 5)``, scores ``(B,)``, heatmap ``(B, H, W)``."""
         prediction = self.network(images)
-        boxes, scores = self.detector.decode_maps(prediction)
+        boxes, scores = self.detector.decode_maps(prediction, images)
         return boxes, scores, self.detector.codec.heatmap(prediction, self.image_size)
 
 

@@ -17,6 +17,7 @@ from centerdet.model.losses import LossConfig
 from centerdet.synthetic.batches import CurriculumConfig
 from centerdet.synthetic.scenes import ScenesConfig
 from centerdet.training.overrides import read_with_overrides
+from centerdet.training.second_stage_config import SecondStageRecipe
 
 MAX_SEED = 2**63 - 1  # the largest seed that torch takes
 MAX_COUNT = 10**9  # steps and intervals
@@ -109,6 +110,7 @@ class Config:
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    second_stage: SecondStageRecipe | None = None
 
     def __post_init__(self) -> None:
         if self.network.noise_level is not None and self.scenes.noise_level > self.network.noise_level:
@@ -153,6 +155,7 @@ class ImagesConfig:
             flips=True, quarter_turns=True, rotation=20.0, scale=(0.9, 1.1), brightness=0.1, contrast=0.1
         )
     )
+    second_stage: SecondStageRecipe | None = None
 
     def __post_init__(self) -> None:
         if self.size_unit is not None and not 0 < self.size_unit < math.inf:

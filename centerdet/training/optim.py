@@ -17,17 +17,21 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from centerdet.model.equivariant import GroupConv
+from centerdet.model.mirror import MirrorConv
 from centerdet.training.config import TrainingConfig
+from centerdet.training.second_stage_config import SecondStageTrainingConfig
 
 _EMA_DELAY = 10  # steps; the decay starts at 1/10 and grows as (1 + n) / (10 + n): the rule of TensorFlow's EMA
 
 
-def make_optimizers(network: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """Creates Muon for the group convolutions, whose weights are matrices, and AdamW for all other parameters.
+def make_optimizers(
+    network: nn.Module, config: TrainingConfig | SecondStageTrainingConfig
+) -> list[torch.optim.Optimizer]:
+    """Creates Muon for the equivariant convolutions, whose weights are matrices, and AdamW for all other parameters.
 
     Only kernels have weight decay: the scale of biases and normalisation needs no limit.
     """
-    matrices = [layer.weight for layer in network.modules() if isinstance(layer, GroupConv)]
+    matrices = [layer.weight for layer in network.modules() if isinstance(layer, GroupConv | MirrorConv)]
     ids = {id(weight) for weight in matrices}
     others = [parameter for parameter in network.parameters() if id(parameter) not in ids]
     kernels: dict[str, Any] = {"params": [parameter for parameter in others if parameter.ndim > 1]}

@@ -24,6 +24,8 @@ from centerdet.model.losses import CenterLoss
 from centerdet.preprocessing import to_unit_range
 from centerdet.training.config import ImagesConfig
 from centerdet.training.logger import OnLog
+from centerdet.training.second_stage_config import SecondStageRecipe
+from centerdet.training.second_stage_fit import fit_second_stage
 from centerdet.training.sizes import fill_sizes
 from centerdet.training.trainer import fit
 
@@ -130,7 +132,11 @@ def train(
         settings=settings,
         on_log=on_log,
     )
-    return _calibrate(Path(directory) / "best.safetensors", validation, device)
+    path = Path(directory) / "best.safetensors"
+    report = _calibrate(path, validation, device)
+    if config.second_stage is None:
+        return report
+    return _add_second_stage(path, scenes, validation, config, intensity_range)
 
 
 def warn_about_pixels(
@@ -165,18 +171,52 @@ def _make_model(config: ImagesConfig, init_from: Detector | None, has_heading: b
 
 
 def _make_batches(
-    scenes: SceneSource, config: ImagesConfig, intensity_range: tuple[float, float] | None
+    scenes: SceneSource,
+    config: ImagesConfig,
+    intensity_range: tuple[float, float] | None,
+    second_stage: SecondStageRecipe | None = None,
 ) -> CropBatches:
     assert config.crop_size is not None  # see fill_sizes
+    training = config.training
+    seed, steps, batch_size = training.seed, training.steps, config.batch_size
+    if second_stage is not None:  # other crops than the first stage's, in blocks
+        seed, steps, batch_size = seed + 1, second_stage.training.blocks, second_stage.images_per_block
     return CropBatches(
         scenes,
-        seed=config.training.seed,
-        steps=config.training.steps,
-        batch_size=config.batch_size,
+        seed=seed,
+        steps=steps,
+        batch_size=batch_size,
         crop_size=config.crop_size,
         augmentation=Augmentation(config.augmentation),
         intensity_range=intensity_range,
     )
+
+
+def _add_second_stage(
+    path: Path,
+    scenes: SceneSource,
+    validation: LabelledImages,
+    config: ImagesConfig,
+    intensity_range: tuple[float, float] | None,
+) -> EvaluationReport:
+    """Trains a second stage for the calibrated detector in a weights file, and saves both there."""
+    recipe, folder = config.second_stage, path.parent / "second_stage"
+    assert recipe is not None
+    batches = _make_batches(scenes, config, intensity_range, recipe)
+    resume = (folder / "checkpoint.pt").exists()
+    detector = fit_second_stage(
+        Detector.load(path),
+        batches,
+        validation,
+        recipe=recipe,
+        directory=folder,
+        seed=config.training.seed,
+        resume=resume,
+    )
+    report = calibrate(detector, validation, progress=True)
+    detector.metadata["second_stage"] = report.to_dict()
+    detector.save(path)
+    return report
 
 
 def _calibrate(path: Path, validation: LabelledImages, device: torch.device | str) -> EvaluationReport:

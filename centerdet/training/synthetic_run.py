@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from centerdet.detector.detector import Detector
+from centerdet.detector.pretrained import load
 from centerdet.detector.refined import RefinementConfig
 from centerdet.evaluation.metrics import calibrate
 from centerdet.evaluation.report import EvaluationReport
@@ -15,9 +16,11 @@ from centerdet.model.centernet import CenterNet
 from centerdet.model.codec import Codec
 from centerdet.model.losses import CenterLoss
 from centerdet.refine.prior import ScenePrior
-from centerdet.synthetic.batches import SyntheticBatches
+from centerdet.synthetic.batches import CurriculumConfig, SyntheticBatches
 from centerdet.synthetic.scenes import SyntheticScenes
 from centerdet.training.config import Config
+from centerdet.training.second_stage_config import SecondStageRecipe
+from centerdet.training.second_stage_fit import fit_second_stage
 from centerdet.training.trainer import fit
 
 
@@ -78,6 +81,46 @@ def calibrate_best(directory: str | Path, config: Config, *, device: torch.devic
     detector.metadata["calibration"] = report.to_dict()
     detector.save(path)
     return report
+
+
+def add_second_stage(directory: str | Path, config: Config) -> EvaluationReport | None:
+    """Trains the second stage of a run's best weights, if the config has one, and calibrates the final boxes.
+
+    It is trained on the CPU, in the folder ``second_stage`` of the run; a stopped training continues there.
+
+    Args:
+        directory: The run's folder, after ``calibrate_best``; its ``best.safetensors`` gets the second stage.
+        config: The run's config.
+
+    Returns:
+        The report on the calibration scenes with the second stage; ``None`` without one.
+    """
+    recipe, path = config.second_stage, Path(directory) / "best.safetensors"
+    if recipe is None:
+        return None
+    folder = path.parent / "second_stage"
+    validation = SyntheticScenes(config.validation.seed, config=config.scenes)
+    detector = fit_second_stage(
+        Detector.load(path),
+        second_stage_batches(config, recipe),
+        [validation[index] for index in range(config.validation.scenes)],
+        recipe=recipe,
+        directory=folder,
+        seed=config.training.seed,
+        other_first_stages=[load(name) for name in recipe.other_first_stages],
+        resume=(folder / "checkpoint.pt").exists(),
+    )
+    report = calibrate(detector, _unseen_scenes(config), count=config.validation.calibration_scenes, progress=True)
+    detector.metadata["second_stage"] = report.to_dict()
+    detector.save(path)
+    return report
+
+
+def second_stage_batches(config: Config, recipe: SecondStageRecipe) -> SyntheticBatches:
+    """Returns the images that a second stage is trained on; none of them trains the first stage."""
+    curriculum = CurriculumConfig(batch_size=recipe.images_per_block, ship_probability=recipe.object_probability)
+    seed, steps = config.training.seed + 1, recipe.training.blocks
+    return SyntheticBatches(seed, steps=steps, scenes=config.scenes, curriculum=curriculum)
 
 
 def calibrate_refinement(

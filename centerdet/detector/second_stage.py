@@ -1,0 +1,113 @@
+"""The second stage as part of a detector: how it is run, and how it is kept in the weights file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from centerdet.detector.calibration import Calibration
+from centerdet.model.codec import Codec
+from centerdet.model.hypotheses import HypothesesConfig, best_hypothesis
+from centerdet.model.second_stage import SecondStage, SecondStageConfig
+from centerdet.model.types import Prediction
+
+MAX_CHANNELS = 16  # of a patch: the network's two and the mask are three
+PREFIX = "second_stage."  # of its tensors' names in the weights file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondStageHeader:
+    """Settings of a second stage in the header of a weights file; see ``SecondStageSetup``."""
+
+    in_channels: int
+    network: SecondStageConfig
+    hypotheses: HypothesesConfig
+    peak_calibration: Calibration
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.in_channels <= MAX_CHANNELS:
+            raise ValueError(f"in_channels must lie in 1..{MAX_CHANNELS}, got {self.in_channels}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SecondStageSetup:
+    """A trained second stage, and how a detector uses it.
+
+    Attributes:
+        network: As trained; a detector runs a fused copy.
+        hypotheses: Boxes that it tries.
+        peak_calibration: Turns the heatmap's peak into a score, for the boxes that the first stage proposes.
+    """
+
+    network: SecondStage
+    hypotheses: HypothesesConfig = field(default_factory=HypothesesConfig)
+    peak_calibration: Calibration = field(default_factory=Calibration)
+
+    def header(self) -> SecondStageHeader:
+        """Returns the settings that ``from_weights`` needs besides the tensors."""
+        return SecondStageHeader(
+            in_channels=self.network.in_channels,
+            network=self.network.config,
+            hypotheses=self.hypotheses,
+            peak_calibration=self.peak_calibration,
+        )
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Its parameters and buffers by the names that they have in the weights file."""
+        return {PREFIX + name: tensor for name, tensor in self.network.state_dict().items()}
+
+    @classmethod
+    def from_weights(cls, header: SecondStageHeader, tensors: dict[str, Tensor]) -> SecondStageSetup:
+        """Makes a second stage of its settings and of its tensors, which it takes out of ``tensors``.
+
+        Raises:
+            ValueError: If the tensors do not fit the settings, or one is not finite.
+        """
+        names = [name for name in tensors if name.startswith(PREFIX)]
+        own = {name.removeprefix(PREFIX): tensors.pop(name) for name in names}
+        if not all(torch.isfinite(tensor).all() for tensor in own.values()):
+            raise ValueError("the second stage holds NaN or infinity")
+        with torch.device("meta"):  # has shapes, but no memory
+            outline = SecondStage(header.in_channels, header.network)
+        try:
+            outline.load_state_dict(own, assign=True)  # compares names and shapes
+        except RuntimeError as error:
+            raise ValueError(f"the weights are not those of the second stage in its settings: {error}") from None
+        network = SecondStage(header.in_channels, header.network)
+        network.load_state_dict(own)
+        return cls(
+            network=network.eval().requires_grad_(False),
+            hypotheses=header.hypotheses,
+            peak_calibration=header.peak_calibration,
+        )
+
+
+def find_peaks(codec: Codec, prediction: Prediction, count: int) -> tuple[Tensor, Tensor]:
+    """Boxes ``(B, K, 5)`` of each heatmap's ``count`` highest peaks, some cells apart, and their heights ``(B, K)``."""
+    peaks = [codec.decode(prediction)]
+    while len(peaks) < count:
+        prediction = codec.without_peak(prediction)
+        peaks.append(codec.decode(prediction))
+    boxes, heights = (torch.stack(part, dim=1) for part in zip(*peaks, strict=True))
+    return boxes, heights
+
+
+def decode_with_second_stage(
+    stage: SecondStage, hypotheses: HypothesesConfig, codec: Codec, prediction: Prediction, log_likelihood_ratio: Tensor
+) -> tuple[Tensor, Tensor]:
+    """From the first stage's maps to the second stage's best boxes.
+
+    Args:
+        stage: To run: fused, in evaluation mode.
+        hypotheses: Boxes that it tries.
+        codec: Reads the first stage's maps.
+        prediction: Those maps.
+        log_likelihood_ratio: ``(B, C, H, W)``, what the first stage sees of the images.
+
+    Returns:
+        Boxes ``(B, 5)`` and chances that they are right ``(B,)``, not calibrated.
+    """
+    peaks, heights = find_peaks(codec, prediction, hypotheses.peaks)
+    return best_hypothesis(stage, log_likelihood_ratio, peaks, heights, hypotheses)

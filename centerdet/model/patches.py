@@ -1,0 +1,43 @@
+"""Patches in a box's own frame: the picture of an object, upright and of one size, however it lies in the image.
+
+A patch has ``rows`` samples along the heading and ``columns`` across it. It spans ``margin`` times the box in both
+directions: place, heading and size of an object in a fitting box do not change its patch. Samples are
+interpolated between pixels (bilinear), and 0 outside the image.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+
+def patch_points(rows: int, columns: int, margin: float, device: torch.device | str = "cpu") -> Tensor:
+    """Sample positions ``(2, rows * columns)``: u / width and v / height in the box's frame, symmetric around 0."""
+    across = (torch.arange(columns, device=device) + 0.5) / columns - 0.5
+    along = (torch.arange(rows, device=device) + 0.5) / rows - 0.5
+    v, u = torch.meshgrid(along * margin, across * margin, indexing="ij")
+    return torch.stack([u.flatten(), v.flatten()])
+
+
+def sample_patches(log_likelihood_ratio: Tensor, boxes: Tensor, points: Tensor) -> Tensor:
+    """Cuts patches out of images.
+
+    Args:
+        log_likelihood_ratio: ``(B, C, H, W)`` images.
+        boxes: ``(B, K, 5)`` px, rad, K boxes for each image.
+        points: ``(2, P)`` of ``patch_points``.
+
+    Returns:
+        ``(B, K, C + 1, P)``: the interpolated channels, and a last one that is 1 inside the image and 0 outside.
+    """
+    height, width = log_likelihood_ratio.shape[2:]
+    x, y, yaw, box_width, box_height = boxes[..., None].unbind(2)  # each (B, K, 1)
+    sin, cos = yaw.sin(), yaw.cos()
+    u, v = box_width * points[0], box_height * points[1]  # (B, K, P)
+    column = (x + u * cos + v * sin) * (2 / (width - 1)) - 1  # from -1, the first pixel's centre, to 1, the last one's
+    row = (y - u * sin + v * cos) * (2 / (height - 1)) - 1
+    inside = ((column.abs() <= 1) & (row.abs() <= 1)).to(log_likelihood_ratio.dtype)
+    grid = torch.stack([column, row], -1)  # (B, K, P, 2)
+    samples = grid_sample(log_likelihood_ratio, grid, padding_mode="border", align_corners=True)  # (B, C, K, P)
+    return torch.cat([samples.transpose(1, 2) * inside[:, :, None], inside[:, :, None]], 2)

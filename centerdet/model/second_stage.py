@@ -1,0 +1,160 @@
+"""The second stage: a small network that sees an object upright, moves its box and predicts how good the box is.
+
+patch ``(B, C, rows, columns)`` -> strided convolutions -> flatten -> two hidden layers -> ``BoxUpdate``. All layers are
+equivariant to the mirror across the heading: for a mirrored patch, the shift across and the turn change their sign and
+nothing else changes. The mirrored features are channels of their own, so objects need not be symmetric.
+
+Iterated box updates: Cai & Vasconcelos, "Cascade R-CNN", arXiv 1712.00726; predicted quality: Jiang et al.,
+"Acquisition of Localization Confidence" (IoU-Net), arXiv 1807.11590.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from centerdet.model.box_update import BoxUpdate
+from centerdet.model.mirror import MirrorBatchNorm, MirrorConv
+from centerdet.model.patches import patch_points, sample_patches
+
+REDUCTION = 8  # the patch is halved three times
+MAX_STEP = 1.0  # largest absolute value in an update, so that an untrained network cannot move a box far
+ODD, EVEN = 2, 3  # numbers of an update that a mirror negates (shift across, turn), and the others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondStageConfig:
+    """Settings of the network; they are stored with the weights.
+
+    Attributes:
+        rows: Samples along the heading, a multiple of 8.
+        columns: Samples across the heading, a multiple of 8.
+        margin: What the patch spans, in widths and heights of the box.
+        channels: Of the convolutions at 1/2, 1/4 and 1/8 of the patch, even numbers.
+        depths: 3x3 convolutions at each of them.
+        hidden: Channels of the two hidden layers, even numbers.
+        quality_levels: IoUs; for each the network predicts the chance that a box is better (and its heading right).
+        size_unit: px; the network sees the logarithms of width and height in this unit.
+        has_heading: Whether the yaw tells nose from tail, as the first stage's.
+    """
+
+    rows: int = 80
+    columns: int = 56
+    margin: float = 1.75
+    channels: tuple[int, int, int] = (24, 48, 64)
+    depths: tuple[int, int, int] = (1, 2, 1)
+    hidden: tuple[int, int] = (160, 64)
+    quality_levels: tuple[float, ...] = (0.5, 0.7, 0.8, 0.9)
+    size_unit: float = 32.0
+    has_heading: bool = True
+
+    def __post_init__(self) -> None:
+        if self.rows % REDUCTION or self.columns % REDUCTION or min(self.rows, self.columns) < REDUCTION:
+            raise ValueError(f"rows and columns must be multiples of 8, got {self.rows} and {self.columns}")
+        if any(width % 2 or width < 2 for width in (*self.channels, *self.hidden)):
+            raise ValueError(f"channels and hidden must be even, got {self.channels} and {self.hidden}")
+        if len(self.channels) != 3 or len(self.depths) != 3 or len(self.hidden) != 2 or min(self.depths) < 0:
+            raise ValueError(f"a second stage has three levels and two hidden layers, got {self}")
+        if self.margin <= 0 or self.size_unit <= 0:
+            raise ValueError(f"margin and size_unit must be above 0, got {self.margin} and {self.size_unit}")
+        if not self.quality_levels or not all(0 < level < 1 for level in self.quality_levels):
+            raise ValueError(f"quality_levels must lie in (0, 1), got {self.quality_levels}")
+
+
+class SecondStage(nn.Module):
+    """Patches and box sizes -> ``BoxUpdate``.
+
+    Args:
+        in_channels: Of a patch: the first stage's evidence, and the mask of what is inside the image.
+        config: Patch and widths.
+    """
+
+    def __init__(self, in_channels: int, config: SecondStageConfig | None = None) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.config = config = config or SecondStageConfig()
+        layers: list[nn.Module] = []
+        inputs, kernel = in_channels, 4  # even kernels with stride 2 keep the mirror exact
+        for channels, depth in zip(config.channels, config.depths, strict=True):
+            lift, padding = not layers, kernel // 2 - 1
+            layers += _activated(MirrorConv(inputs, channels, (kernel, kernel), stride=2, padding=padding, lift=lift))
+            for _ in range(depth):
+                layers += _activated(MirrorConv(channels, channels, (3, 3), padding=1))
+            inputs, kernel = channels, 2
+        self.features = nn.Sequential(*layers)
+        first, second = config.hidden
+        self.flatten = MirrorConv(inputs, first, (config.rows // REDUCTION, config.columns // REDUCTION))
+        self.sizes = nn.Linear(2, first // 2)
+        self.first = nn.Sequential(MirrorBatchNorm(first), nn.ReLU())
+        self.second = nn.Sequential(*_activated(MirrorConv(first, second, (1, 1))))
+        self.odd = nn.Linear(second // 2, ODD, bias=False)
+        self.even = nn.Linear(second // 2, EVEN + 2 * len(config.quality_levels))
+        for head in (self.odd, self.even):
+            nn.init.normal_(head.weight, std=0.01)  # an untrained stage hardly moves a box
+        nn.init.zeros_(self.even.bias)
+
+    def forward(self, patches: Tensor, sizes: Tensor) -> BoxUpdate:
+        """Predicts updates.
+
+        Args:
+            patches: ``(B, C, rows, columns)`` of ``sample_patches``.
+            sizes: ``(B, 2)`` width and height of the boxes, px.
+        """
+        size = self.sizes((sizes / self.config.size_unit).log())
+        hidden = self.flatten(self.features(patches)) + torch.cat([size, size], 1)[:, :, None, None]  # (B, C, 1, 1)
+        left, right = self.second(self.first(hidden)).flatten(1).chunk(2, 1)  # each (B, hidden / 2)
+        odd, even = self.odd(left - right), self.even(left + right)
+        delta = torch.stack([odd[:, 0], even[:, 0], odd[:, 1], even[:, 1], even[:, 2]], 1).clamp(-MAX_STEP, MAX_STEP)
+        now, after = even[:, EVEN:].chunk(2, 1)
+        return BoxUpdate(delta=delta, now=now, after=after)
+
+    def predict_updates(self, log_likelihood_ratio: Tensor, boxes: Tensor) -> BoxUpdate:
+        """Cuts patches out of images and predicts the updates of their boxes.
+
+        Args:
+            log_likelihood_ratio: ``(B, C, H, W)``, what the first stage sees of the images.
+            boxes: ``(B, K, 5)`` px, rad, K boxes for each image.
+
+        Returns:
+            The updates ``(B, K, ...)``.
+        """
+        config, count = self.config, boxes.shape[1]
+        points = patch_points(config.rows, config.columns, config.margin, boxes.device)
+        patches = sample_patches(log_likelihood_ratio, boxes, points).flatten(0, 1)  # (B * K, C + 1, P)
+        update = self(patches.unflatten(2, (config.rows, config.columns)), boxes[..., 3:].flatten(0, 1))
+        return BoxUpdate(*(part.view(-1, count, part.shape[1]) for part in update))
+
+
+def fuse_second_stage(stage: SecondStage) -> SecondStage:
+    """A copy for inference, of ordinary convolutions with each batch norm folded in: the same updates, sooner."""
+    fused = copy.deepcopy(stage).eval()
+    fused.features, fused.second = _fuse_sequence(stage.features), _fuse_sequence(stage.second)
+    norm = cast(MirrorBatchNorm, stage.first[0]).to_batch_norm()
+    fused.flatten = fuse_conv_bn_eval(stage.flatten.to_conv().eval(), norm)  # type: ignore[assignment]
+    scale = (
+        norm.weight / (cast(Tensor, norm.running_var) + norm.eps).sqrt()
+    )  # the sizes are added before the norm: scale them, too
+    half = len(scale) // 2
+    fused.sizes.weight.data.mul_(scale[:half, None])
+    fused.sizes.bias.data.mul_(scale[:half])
+    fused.first = nn.Sequential(nn.ReLU())
+    return fused.requires_grad_(False)
+
+
+def _fuse_sequence(layers: nn.Sequential) -> nn.Sequential:
+    """Convolution, norm and ReLU, again and again, without the norms."""
+    fused: list[nn.Module] = []
+    for convolution, norm in zip(list(layers)[::3], list(layers)[1::3], strict=True):
+        assert isinstance(convolution, MirrorConv)
+        assert isinstance(norm, MirrorBatchNorm)
+        fused += [fuse_conv_bn_eval(convolution.to_conv().eval(), norm.to_batch_norm()), nn.ReLU()]
+    return nn.Sequential(*fused)
+
+
+def _activated(convolution: MirrorConv) -> list[nn.Module]:
+    return [convolution, MirrorBatchNorm(2 * convolution.shape[0]), nn.ReLU()]

@@ -1,0 +1,143 @@
+"""Trains the second stage on what the first stages find in fresh images.
+
+A step's batch holds fresh starts of a block of images, and the stage's own results of the steps before, up to three
+passes old. All of it follows from the state at the start of a block, which is when checkpoints are written: a resumed
+run is identical to an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from centerdet.model.box_update import BoxUpdate, apply_delta
+from centerdet.model.second_stage import SecondStage
+from centerdet.model.second_stage_loss import SecondStageLoss, SecondStageLossConfig, second_stage_loss
+from centerdet.training.checkpoint import load_checkpoint, save_checkpoint
+from centerdet.training.optim import autocast, ema_update, make_optimizers
+from centerdet.training.second_stage_config import SecondStageTrainingConfig
+from centerdet.training.second_stage_starts import Block, StartBlocks
+
+Results = list[tuple[Tensor, Tensor]]  # image index (n,) and box (n, 5) of a batch's rows, by passes behind them
+
+
+class SecondStageTrainer:
+    """State of a run: the stage, its average, the optimisers and the next block.
+
+    Args:
+        stage: To train; on the CPU or wherever it is.
+        log_likelihood_ratio: From images ``(B, 1, H, W)`` to what the stage sees of them ``(B, C, H, W)``.
+        blocks: Images and starts.
+        loss: Weights of the loss.
+        config: Of the loop.
+        directory: The run's folder, which must exist.
+        settings: Plain values that a resumed run must share.
+    """
+
+    def __init__(
+        self,
+        stage: SecondStage,
+        log_likelihood_ratio: Callable[[Tensor], Tensor],
+        blocks: StartBlocks,
+        *,
+        loss: SecondStageLossConfig,
+        config: SecondStageTrainingConfig,
+        directory: Path,
+        settings: dict[str, Any],
+    ) -> None:
+        self.stage, self.log_likelihood_ratio = stage.train(), log_likelihood_ratio
+        self.blocks, self.loss, self.config = blocks, loss, config
+        self.directory, self.settings = directory, settings
+        self.ema = AveragedModel(stage, multi_avg_fn=ema_update(config.ema_decay), use_buffers=True)
+        self.optimizers = make_optimizers(stage, config)
+        self.block = self.step = 0
+
+    def train_block(self) -> dict[str, float]:
+        """Trains on the next block, until its fresh starts are used up; returns the mean of each term of the loss."""
+        block = self.blocks[self.block]
+        device = next(self.stage.parameters()).device
+        log_likelihood_ratio = self.log_likelihood_ratio(block.scenes.images.to(device))  # (N, C, H, W)
+        shares, total = self.config.batch_shares, sum(self.config.batch_shares)
+        results: Results = []
+        used, terms = 0, []
+        while True:
+            aged = [(index[:n], boxes[:n]) for (index, boxes), n in zip(results, shares[1:], strict=False)]
+            fresh = total - sum(len(index) for index, _ in aged)
+            if used + fresh > len(block.boxes):
+                break
+            rows = [(block.image_index[used : used + fresh], block.boxes[used : used + fresh].to(device)), *aged]
+            used += fresh
+            step_terms, results = self._train_step(block, log_likelihood_ratio, rows)
+            terms.append(torch.stack(step_terms).detach())
+        if not terms:
+            raise ValueError(f"a block must hold at least {total} starts, got {len(block.boxes)}; give more images")
+        self.block += 1
+        return dict(zip(SecondStageLoss._fields, torch.stack(terms).mean(0).tolist(), strict=True))
+
+    def _train_step(self, block: Block, log_likelihood_ratio: Tensor, rows: Results) -> tuple[SecondStageLoss, Results]:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate(len(block.boxes))
+        lengths = [len(index) for index, _ in rows]
+        index, boxes = (torch.cat(part) for part in zip(*rows, strict=True))
+        with autocast(boxes.device, self.config.precision):
+            update = BoxUpdate(
+                *(part[:, 0] for part in self.stage.predict_updates(log_likelihood_ratio[index], boxes[:, None]))
+            )
+        targets, has_object = (part[index].to(boxes.device) for part in (block.scenes.boxes, block.scenes.has_object))
+        terms = second_stage_loss(update, boxes, targets, has_object, self.stage.config, self.loss)
+        if not torch.isfinite(terms.total):
+            raise FloatingPointError(
+                f"the loss of step {self.step} is {terms.total.item()}; start a new run, in another folder, with a "
+                "lower learning_rate or clip_norm"
+            )
+        self.stage.zero_grad(set_to_none=True)
+        terms.total.backward()
+        nn.utils.clip_grad_norm_(self.stage.parameters(), self.config.clip_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.ema.update_parameters(self.stage)
+        self.step += 1
+        moved = apply_delta(boxes, update.delta.detach().float())
+        return terms, list(zip(index.split(lengths), moved.split(lengths), strict=True))
+
+    def learning_rate(self, starts: int) -> float:
+        """Linear warm-up, then a cosine to zero, for blocks of that many starts."""
+        config, shares = self.config, self.config.batch_shares
+        first = sum(sum(shares[age + 1 :]) for age in range(len(shares)))  # fresh rows where results are missing yet
+        steps = config.blocks * max(1, (starts - first) // shares[0])
+        if self.step < config.warmup_steps:
+            return config.learning_rate * (self.step + 1) / config.warmup_steps
+        done = min(1.0, (self.step - config.warmup_steps) / max(1, steps - config.warmup_steps))
+        return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+    def checkpoint(self) -> None:
+        """Writes all that ``resume`` needs."""
+        state = {
+            "block": self.block,
+            "step": self.step,
+            "stage": self.stage.state_dict(),
+            "average": self.ema.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "settings": self.settings,
+        }
+        save_checkpoint(self.directory / "checkpoint.pt", state)
+
+    def resume(self) -> None:
+        """Continues from the folder's checkpoint.
+
+        Raises:
+            ValueError: If there is none, or it is damaged, or from a run with other settings.
+        """
+        state = load_checkpoint(self.directory / "checkpoint.pt", settings=self.settings)
+        self.stage.load_state_dict(state["stage"])
+        self.ema.load_state_dict(state["average"])
+        for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
+        self.block, self.step = state["block"], state["step"]
