@@ -80,7 +80,7 @@ def half_open_sum(llr: NDArray[np.float32], x0: int, y0: int, x1: int, y1: int, 
     total = np.float32(0)  # single precision: twice as many additions at once
     for i in range(0, walk.num_steps, stride):
         total += flat[np.uint64(start + i * along + ((_ROUND + i * walk.slope) >> 32) * aside)]  # unsigned is faster
-    return float(total)
+    return np.float64(total)
 
 
 @compiled

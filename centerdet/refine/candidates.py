@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from centerdet.refine.lines import Lines
 from centerdet.refine.outlines import Outline
 
 
@@ -17,12 +18,14 @@ class Candidate(NamedTuple):
 
     Attributes:
         outline: Its parameters.
+        lines: The lines beside it.
         masked: The log-likelihood ratios without the lines' pixels.
         log_posterior: Of outline and lines, nats.
         unexplained: Number of bright pixels that neither explains.
     """
 
     outline: Outline
+    lines: Lines
     masked: NDArray[np.float32]
     log_posterior: float
     unexplained: int

@@ -2,61 +2,66 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from centerdet.refine.bresenham import PAD, Segment, compiled, half_open_sum, mask_segment, segment_sum
+from centerdet.refine.segments import Stretch, best_stretch, count_missed_beside, polish
 
 _MIN_PAIR_DISTANCE = 10  # px: closer pixels do not fix a line's direction
-_POLISH_STEPS = 500  # Metropolis steps on a segment's ends
-_POLISH_START, _POLISH_COOLING = 2.0, 1.9  # temperature of the first step, and how far it falls; nats
+_MAX_PAIR_DISTANCE = 90  # px: a line has closer pairs, too
+_MIN_MEAN_LLR = 0.3  # nats a pixel between a pair: a line's pixels have 1.2 in the mean, the background's -0.5
+_KEPT_FRACTION = 0.4  # of a line's score must lie outside a hypothetical outline, or the line is searched anew
 
 
-class Stretch(NamedTuple):
-    """A segment and the sum of log-likelihood ratios along it, nats."""
+class Pairs(NamedTuple):
+    """Pairs of bright pixels that a straight line may run through, those with the highest scores first.
 
-    score: float
-    segment: Segment
+    Attributes:
+        ends: ``(k, 4)`` x, y, x, y.
+        scores: ``(k,)`` log-likelihood ratio of the best stretch of the line through each, nats.
+        bright: ``(n, 2)`` x and y of all bright pixels.
+    """
+
+    ends: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    bright: NDArray[np.int64]
+
+
+class Lines(NamedTuple):
+    """Lines in the order in which they were found: ends ``(k, 4)`` x, y, x, y, and scores ``(k,)``, nats."""
+
+    ends: NDArray[np.int64]
+    scores: NDArray[np.float64]
 
 
 @compiled
-def likely_pairs(
-    llr: NDArray[np.float32], bright: NDArray[np.int64], min_score: float, max_distance: int = 90
-) -> NDArray[np.int64]:
-    """Pairs of bright pixels that a straight line may run through.
-
-    Args:
-        llr: The map of log-likelihood ratios.
-        bright: ``(n, 2)`` x and y of pixels that are surely drawn.
-        min_score: Sum of log-likelihood ratios that some stretch of the line must have, nats.
-        max_distance: Pairs farther apart are left out, px.
-
-    Returns:
-        ``(k, 4)`` x, y, x, y.
-    """
+def likely_pairs(llr: NDArray[np.float32], bright: NDArray[np.int64], min_score: float) -> Pairs:
+    """Finds the pairs of bright pixels ``(n, 2)`` through which a line of at least ``min_score`` nats may run."""
     n = len(bright)
-    pairs = np.empty((n * n // 2 + 1, 4), np.int64)
+    ends, scores = np.empty((n * n // 2 + 1, 4), np.int64), np.empty(n * n // 2 + 1)
     k = 0
     for i in range(n):
         x0, y0 = bright[i]
         for j in range(i):
             x1, y1 = bright[j]
-            if not _MIN_PAIR_DISTANCE <= max(abs(x0 - x1), abs(y0 - y1)) <= max_distance:
+            distance = max(abs(x0 - x1), abs(y0 - y1))
+            if not _MIN_PAIR_DISTANCE <= distance <= _MAX_PAIR_DISTANCE:
                 continue
-            between = half_open_sum(llr, x0, y0, x1, y1)
-            if between > llr[y0 + PAD, x0 + PAD] and _best_stretch(llr, x0, y0, x1, y1).score >= min_score:
-                pairs[k, 0], pairs[k, 1], pairs[k, 2], pairs[k, 3] = x0, y0, x1, y1
+            if half_open_sum(llr, x0, y0, x1, y1) - llr[y0 + PAD, x0 + PAD] < _MIN_MEAN_LLR * distance:
+                continue
+            scores[k] = best_stretch(llr, x0, y0, x1, y1).score
+            if scores[k] >= min_score:
+                ends[k, 0], ends[k, 1], ends[k, 2], ends[k, 3] = x0, y0, x1, y1
                 k += 1
-    return pairs[:k]
+    order = np.argsort(-scores[:k])
+    return Pairs(ends[order], scores[order], bright)
 
 
 @compiled
-def find_segments(
-    llr: NDArray[np.float32], pairs: NDArray[np.int64], count: int, min_score: float
-) -> NDArray[np.int64]:
+def find_lines(llr: NDArray[np.float32], pairs: Pairs, count: int, min_score: float, polish_steps: int) -> Lines:
     """Finds the segments with the highest log-likelihood ratios, greedily; each explains its pixels.
 
     What greediness can cost: a segment that was taken is never reconsidered. Where two lines cross at a small angle,
@@ -67,122 +72,112 @@ def find_segments(
 
     Args:
         llr: The map; changed: 0 where a segment explains it.
-        pairs: From ``likely_pairs``; only lines through these are tried.
+        pairs: From ``likely_pairs`` on the same map, or on one where less was explained.
         count: Largest number of segments.
         min_score: Smallest sum of log-likelihood ratios of a segment, nats.
-
-    Returns:
-        ``(k, 4)`` x, y, x, y.
+        polish_steps: Metropolis steps on a segment's ends.
     """
     np.random.seed(0)
-    scores = _pair_scores(llr, pairs)
-    order = np.argsort(-scores)
-    explained = np.zeros(len(pairs), np.bool_)  # an end of the pair lies on a segment that was found
-    found = np.empty((count, 4), np.int64)
+    explained = np.zeros(len(pairs.scores), np.bool_)  # an end of the pair lies on a segment that was found
+    ends, scores = np.empty((count, 4), np.int64), np.empty(count)
     for k in range(count):
-        best = _best_pair(llr, pairs, scores, order, explained, min_score)
+        best = _best_pair(llr, pairs, explained, min_score)
         if best.score == min_score:
-            return found[:k]
-        segment = _polish(llr, best.segment)
-        mask_segment(llr, segment)
-        found[k] = segment
-    return found
+            return Lines(ends[:k], scores[:k])
+        best = polish(llr, pairs.bright, best.segment, polish_steps)
+        mask_segment(llr, best.segment)
+        ends[k], scores[k] = best.segment, best.score
+    return Lines(ends, scores)
 
 
 @compiled
-def _pair_scores(llr: NDArray[np.float32], pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Best score of the line through each pair; 0 where an end is explained already."""
-    scores = np.zeros(len(pairs))
-    for index in range(len(pairs)):
-        x0, y0, x1, y1 = pairs[index]
-        if llr[y0 + PAD, x0 + PAD] > 0 and llr[y1 + PAD, x1 + PAD] > 0:
-            scores[index] = _best_stretch(llr, x0, y0, x1, y1).score
-    return scores
+def refit_lines(
+    llr: NDArray[np.float32], lines: Lines, pairs: Pairs, count: int, min_score: float, polish_steps: int
+) -> Lines:
+    """Adapts the lines of an image to a map where an outline's surroundings are 0, without searching all of them anew.
+
+    Lines that lose little of their score are kept. The others are replaced by the best that ``find_lines`` finds.
+
+    Args:
+        llr: The map; changed: 0 where a line explains it.
+        lines: Found on the map without an outline.
+        pairs: As for ``find_lines``.
+        count: Largest number of lines.
+        min_score: Smallest sum of log-likelihood ratios of a line, nats.
+        polish_steps: Metropolis steps on the ends of a new line.
+    """
+    ends, scores = np.empty((count, 4), np.int64), np.empty(count)
+    kept = 0
+    for k in range(len(lines.scores)):
+        x0, y0, x1, y1 = lines.ends[k]
+        segment = Segment(x0, y0, x1, y1)
+        score = segment_sum(llr, segment)
+        if score >= min_score and score >= _KEPT_FRACTION * lines.scores[k]:
+            mask_segment(llr, segment)
+            ends[kept], scores[kept] = segment, score
+            kept += 1
+    if kept < count:
+        more = find_lines(llr, pairs, count - kept, min_score, polish_steps)
+        total = kept + len(more.scores)
+        ends[kept:total], scores[kept:total] = more.ends, more.scores
+        kept = total
+    return Lines(ends[:kept], scores[:kept])
 
 
 @compiled
-def _best_pair(
-    llr: NDArray[np.float32],
-    pairs: NDArray[np.int64],
-    scores: NDArray[np.float64],
-    order: NDArray[np.int64],
-    explained: NDArray[np.bool_],
-    min_score: float,
-) -> Stretch:
+def improve_lines(
+    llr: NDArray[np.float32], lines: Lines, pairs: Pairs, count: int, min_score: float, polish_steps: int
+) -> Lines:
+    """Anneals every line for longer, given the others, and then looks for further ones.
+
+    Args:
+        llr: The map; changed: 0 where a line explains it.
+        lines: The lines so far.
+        pairs: As for ``find_lines``.
+        count: Largest number of lines.
+        min_score: Smallest sum of log-likelihood ratios of a line, nats.
+        polish_steps: Metropolis steps on a line's ends.
+    """
+    np.random.seed(1)
+    original = llr.copy()
+    ends = lines.ends.copy()
+    mask_lines(llr, lines)
+    for k in range(len(ends)):
+        x0, y0, x1, y1 = ends[k]
+        segment = Segment(x0, y0, x1, y1)
+        if count_missed_beside(llr, pairs.bright, segment) > 0:
+            llr[:] = original
+            for other in range(len(ends)):
+                if other != k:
+                    x0, y0, x1, y1 = ends[other]
+                    mask_segment(llr, Segment(x0, y0, x1, y1))
+            segment = polish(llr, pairs.bright, segment, polish_steps).segment
+            mask_segment(llr, segment)
+            ends[k] = segment
+    llr[:] = original
+    return refit_lines(llr, Lines(ends, np.zeros(len(ends))), pairs, count, min_score, polish_steps)
+
+
+@compiled
+def mask_lines(llr: NDArray[np.float32], lines: Lines) -> None:
+    """Sets the pixels of lines to 0."""
+    for x0, y0, x1, y1 in lines.ends:
+        mask_segment(llr, Segment(x0, y0, x1, y1))
+
+
+@compiled
+def _best_pair(llr: NDArray[np.float32], pairs: Pairs, explained: NDArray[np.bool_], min_score: float) -> Stretch:
     """Best stretch on the lines through pairs that are not explained yet; its score is ``min_score`` if none is."""
     best = Stretch(min_score, Segment(0, 0, 0, 0))
-    for index in order:
-        if scores[index] <= best.score:
+    for index in range(len(pairs.scores)):
+        if pairs.scores[index] <= best.score:
             break
-        x0, y0, x1, y1 = pairs[index]
-        explained[index] |= llr[y0 + PAD, x0 + PAD] == 0 or llr[y1 + PAD, x1 + PAD] == 0
         if explained[index]:
             continue
-        stretch = _best_stretch(llr, x0, y0, x1, y1)
-        if stretch.score > best.score:
-            best = stretch
+        x0, y0, x1, y1 = pairs.ends[index]
+        explained[index] = llr[y0 + PAD, x0 + PAD] == 0 or llr[y1 + PAD, x1 + PAD] == 0
+        if not explained[index]:
+            stretch = best_stretch(llr, x0, y0, x1, y1)
+            if stretch.score > best.score:
+                best = stretch
     return best
-
-
-@compiled
-def _best_stretch(llr: NDArray[np.float32], x0: int, y0: int, x1: int, y1: int) -> Stretch:
-    """The stretch with the highest sum on the straight line through two pixels (Kadane's algorithm)."""
-    height, width = llr.shape[0] - 2 * PAD, llr.shape[1] - 2 * PAD
-    flat = abs(x1 - x0) >= abs(y1 - y0)
-    if not flat:
-        x0, y0, x1, y1, height, width = y0, x0, y1, x1, width, height
-    slope = (y1 - y0) / (x1 - x0)
-    best, first, last, run, begin = 0.0, x0, x0, 0.0, 0
-    for x in range(width):
-        y = math.floor(y0 + slope * (x - x0) + 0.5)
-        if 0 <= y < height:
-            run += llr[y + PAD, x + PAD] if flat else llr[x + PAD, y + PAD]
-        if run <= 0 or y < 0 or y >= height:
-            run, begin = 0.0, x + 1
-        elif run > best:
-            best, first, last = run, begin, x
-    y0, y1 = math.floor(y0 + slope * (first - x0) + 0.5), math.floor(y0 + slope * (last - x0) + 0.5)
-    if flat:
-        return Stretch(best, Segment(first, y0, last, y1))
-    return Stretch(best, Segment(y0, first, y1, last))
-
-
-@compiled
-def _polish(llr: NDArray[np.float32], segment: Segment) -> Segment:
-    """Anneals a segment's ends by random moves of ``_move_ends``."""
-    width, height = llr.shape[1] - 2 * PAD, llr.shape[0] - 2 * PAD
-    now = best = segment
-    score = best_score = segment_sum(llr, segment)
-    for i in range(_POLISH_STEPS):
-        new = _move_ends(now)
-        if min(new) < 0 or max(new.x0, new.x1) >= width or max(new.y0, new.y1) >= height:
-            continue
-        new_score = segment_sum(llr, new)
-        temperature = _POLISH_START - _POLISH_COOLING * i / _POLISH_STEPS
-        if new_score >= score or np.random.rand() < math.exp((new_score - score) / temperature):
-            now, score = new, new_score
-            if score > best_score:
-                best, best_score = now, score
-    return best
-
-
-@compiled
-def _move_ends(now: Segment) -> Segment:
-    """Moves one end by a pixel, or along the segment and by a pixel, or both ends by a pixel; a third each."""
-    x0, y0, x1, y1 = now
-    first = np.random.randint(2) == 0  # which end moves
-    kind = np.random.randint(3)
-    if kind == 0:
-        along = np.random.randn() * (3.0 if np.random.rand() < 0.6 else 15.0)  # px
-        length = math.sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0)) + 1e-9
-        if first:
-            x0, y0 = x0 + round((now.x0 - now.x1) / length * along), y0 + round((now.y0 - now.y1) / length * along)
-        else:
-            x1, y1 = x1 + round((now.x1 - now.x0) / length * along), y1 + round((now.y1 - now.y0) / length * along)
-    if first or kind == 2:
-        x0 += np.random.randint(-1, 2)
-        y0 += np.random.randint(-1, 2)
-    if not first or kind == 2:
-        x1 += np.random.randint(-1, 2)
-        y1 += np.random.randint(-1, 2)
-    return Segment(x0, y0, x1, y1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +22,7 @@ _MAX_MEAN_LLR = 0.6  # nats a pixel: what the pixels of a good outline may reach
 
 
 @compiled
-def _approx_likelihood(llr: NDArray[np.float32], axes: BoxAxes, vertices: Vertices, least: float) -> float:
+def approx_likelihood(llr: NDArray[np.float32], axes: BoxAxes, vertices: Vertices, least: float) -> float:
     """Approximates ``log_likelihood`` by every other pixel; stops where it will hardly reach ``least``."""
     rows, columns = llr.shape[0] - PAD, llr.shape[1] - PAD
     total, pixels_ahead = 0.0, 0
@@ -74,7 +72,7 @@ def keep_best(
             continue
         ratio = (drawn.height / drawn.width - bounds.mean_aspect_ratio) / bounds.std_aspect_ratio
         log_ratio = -0.5 * ratio**2
-        score = log_ratio + _approx_likelihood(llr, box_axes(drawn), vertices, scores[worst] - log_ratio)
+        score = log_ratio + approx_likelihood(llr, box_axes(drawn), vertices, scores[worst] - log_ratio)
         if score > scores[worst]:
             scores[worst], rows[worst] = score, drawn
             worst = int(scores.argmin())
@@ -82,15 +80,9 @@ def keep_best(
     return rows[order[scores[order] > IMPOSSIBLE / 2]]
 
 
-def draw_offsets(settings: RefineSettings) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Offsets from a guess, in spreads: near it ``(n, 6)``, and farther around it ``(m, 6)``."""
-    rng = np.random.default_rng(0)
-    near = rng.standard_normal((settings.num_near, 6), np.float32)
-    near[::4, :5] *= 2
-    near[0] = 0
-    far = rng.standard_normal((settings.num_far, 6), np.float32)
-    far *= np.array([1.8, 1.8, 2.5, 2.0, 2.2, 1.0], np.float32)
-    yaw_spread = settings.spread[2]
-    far[: len(far) // 4, 2] += np.float64(math.pi / yaw_spread)  # nose and tail confused
-    far[len(far) // 2 :, 2] *= np.float64(4 * math.pi / (2.5 * yaw_spread))  # any yaw
-    return near, far
+def draw_offsets(settings: RefineSettings) -> NDArray[np.float32]:
+    """Offsets of outlines from a guess, in spreads: ``(num_offsets, 6)``."""
+    offsets = np.random.default_rng(0).standard_normal((settings.num_offsets, 6), np.float32)
+    offsets[::4, :5] *= 2
+    offsets[0] = 0
+    return offsets

@@ -1,15 +1,16 @@
 """Search for the outline near a detection that explains the pixels best.
 
-Straight lines and one outline explain an image together. The search goes by stages:
+Straight lines and one outline explain an image together (``fitting``). The search goes by stages, and ends at the first
+whose result is convincing:
 
 1. Lines alone: if they leave hardly a bright pixel, there is no object.
-2. Near the guess: many outlines are screened, the best are annealed, and then lines and outline are fitted in turn,
-   each to what the other leaves.
-3. If the result is not convincing: the same from further guesses, and much farther around the first one.
-4. If it still is not: the same around the pixels that lines do not explain.
-5. The refined box is the posterior mean around the most probable outline.
+2. Near the guess: chains start from it, and, if none fits, from the best of many outlines screened around it. Then
+   lines are fitted beside the outline, and the outline beside the lines.
+3. Lines that miss bright pixels are annealed for longer, with and without the outline.
+4. Near further guesses, and where outlines can be built from edges (``corners``). The most probable result wins.
 
-``ScenePrior`` describes the scenes, ``RefineSettings`` the search.
+The refined box is the posterior mean around the most probable outline. ``ScenePrior`` describes the scenes,
+``RefineSettings`` the search.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from centerdet.box import RotatedBox
 from centerdet.preprocessing import to_unit_range
 from centerdet.refine.bresenham import Segment, mask_segment
 from centerdet.refine.candidates import Candidate, distinct
-from centerdet.refine.context import SearchContext, allowed, blur, mean_outline, prepare_search, unexplained
-from centerdet.refine.lines import find_segments
-from centerdet.refine.mcmc import ChainResult, chain
-from centerdet.refine.outlines import Outline, OutlinePrior, Vertices, log_likelihood, log_prior, mask_outline
+from centerdet.refine.context import SearchContext, allowed, blur, bounds_around, mean_outline, prepare_search
+from centerdet.refine.context import unexplained as select_unexplained
+from centerdet.refine.corners import outlines_from_edges
+from centerdet.refine.edges import likely_edges
+from centerdet.refine.fitting import Fitter
+from centerdet.refine.outlines import Outline
 from centerdet.refine.prior import ScenePrior
 from centerdet.refine.screening import draw_offsets, keep_best
 from centerdet.refine.settings import RefineSettings
@@ -51,8 +54,6 @@ class Fit(NamedTuple):
 class Refiner:
     """Refines detections in scenes that are described by a ``ScenePrior``.
 
-    It draws 1.25 million random numbers when it is made: keep it.
-
     Args:
         scene: The scenes; ``None``: those of ``make_data``.
         settings: The search; ``None``: the defaults.
@@ -61,10 +62,9 @@ class Refiner:
     def __init__(self, scene: ScenePrior | None = None, settings: RefineSettings | None = None) -> None:
         self.scene = scene or ScenePrior()
         self.settings = settings or RefineSettings()
+        self._fitter = Fitter(self.scene, self.settings)
         self._spread = Outline(*self.settings.spread, 1.0)
-        vertices, vertex_std = np.array(self.scene.outline), np.array(self.scene.vertex_std)
-        self._vertices = Vertices(*vertices.T.copy(), *vertex_std.T.copy())
-        self._near, self._far = draw_offsets(self.settings)
+        self._offsets = draw_offsets(self.settings)
 
     def refine_batch(
         self, images: Sequence[ArrayLike], guesses: Sequence[Sequence[RotatedBox]], *, threads: int = 1
@@ -88,114 +88,69 @@ class Refiner:
         """
         if not guesses:
             raise ValueError("refinement needs at least one guess, got none")
+        fitter = self._fitter
         context = prepare_search(to_unit_range(image), guesses[0], self.scene, self.settings)
-        without_lines = context.llr.copy()
-        find_segments(without_lines, context.pairs, self.scene.num_lines, self.settings.min_line)
-        remaining = unexplained(without_lines, context.bright)
-        if len(remaining) <= self.settings.max_unexplained:
+        if fitter.lines_explain_all(context):
             return None
-        lines_alone = float(context.llr.sum() - without_lines.sum())
-        best = self._search_near(context, guesses, lines_alone)
-        best = self._search_remaining_pixels(context, best, remaining, lines_alone)
-        mean = self._posterior_mean(context, best)
-        return Fit(box=RotatedBox(*mean[:5]), gain=best.log_posterior - lines_alone, unexplained=best.unexplained)
+        best = self._search_near(context, context.prior.guess)
+        if not fitter.convinces(context, best):
+            context = fitter.with_better_lines(context)
+            if fitter.lines_explain_all(context):
+                return None
+            best = self._search_on(context, best, guesses)
+        mean = fitter.posterior_mean(context, best)
+        gain = best.log_posterior - fitter.lines_alone(context)
+        return Fit(box=RotatedBox(*mean[:5]), gain=gain, unexplained=best.unexplained)
 
-    def _search_near(self, context: SearchContext, guesses: Sequence[RotatedBox], lines_alone: float) -> Candidate:
-        """Searches near the first guess; if that does not convince, near the others and farther around the first."""
-        first = context.prior.guess
-        best = self._search_from(context, first, self._near, 1)
-        if self._convinces(best, lines_alone + self.settings.convincing_gain):
-            return best
-        others = [self._search_from(context, mean_outline(box), self._near, 1) for box in guesses[1:]]
-        return max([best, *others, self._search_from(context, first, self._far, 5)], key=_log_posterior)
-
-    def _search_remaining_pixels(
-        self, context: SearchContext, best: Candidate, remaining: NDArray[np.int64], lines_alone: float
-    ) -> Candidate:
-        """If the best candidate is not half convincing: searches around the pixels that lines do not explain."""
-        if self._convinces(best, lines_alone + self.settings.convincing_gain / 2):
-            return best
-        x, y = (float(median) for median in np.median(remaining, axis=0))
-        start = context.prior.guess._replace(x=x, y=y)
-        return max(best, self._search_from(context, start, self._far, 3), key=_log_posterior)
-
-    def _posterior_mean(self, context: SearchContext, candidate: Candidate) -> Outline:
-        """Mean of a long chain at temperature 1."""
-        steps = 4 * self.settings.chain_steps
-        return self._chain(candidate.masked, candidate.outline, context.prior, steps, 1.0, 0).mean
-
-    def _search_from(self, context: SearchContext, start: Outline, draws: NDArray[np.float32], keep: int) -> Candidate:
-        """The most probable of the ``keep`` best outlines that a search around a start leads to."""
-        settings = self.settings
+    def _search_near(self, context: SearchContext, start: Outline) -> Candidate:
+        """The most probable outline that chains from a start lead to, or from the best outlines screened around it."""
+        settings, fitter = self.settings, self._fitter
         prior = context.prior._replace(guess=allowed(start, context.prior.bounds, self.scene))
-        masked = self._without_lines(context, prior.guess, settings.line_gap, settings.min_long_line)
+        masked, _ = fitter.without_lines(context, prior.guess, settings.line_gap, settings.min_long_line)
         blurred = blur(masked, settings)
-        screened = keep_best(blurred, self._vertices, prior, draws, settings.num_screened)
-        starts = distinct([Outline(*row) for row in screened.tolist()], self._spread, 0.7, settings.num_chains)
-        annealed = [self._anneal(blurred, masked, outline, prior, seed) for seed, outline in enumerate(starts)]
-        annealed.sort(key=lambda result: -result.log_posterior)
-        outlines = distinct([result.best for result in annealed] or [prior.guess], self._spread, 1.0, keep)
-        candidates = [self._alternate_lines_and_outline(context, outline) for outline in outlines]
-        return max(candidates, key=_log_posterior)
+        best = fitter.anneal_until_one_fits(context, blurred, masked, [prior.guess] * settings.num_chains, prior)
+        if not fitter.fits(context, masked, best.outline):
+            rows = keep_best(blurred, fitter.vertices, prior, self._offsets, settings.num_screened)
+            starts = self._distinct(rows, settings.start_distance, settings.num_starts)
+            if starts:
+                best = max(best, fitter.anneal_until_one_fits(context, blurred, masked, starts, prior))
+        return fitter.beside_lines(context, best.outline)
 
-    def _anneal(
-        self, blurred: NDArray[np.float32], masked: NDArray[np.float32], start: Outline, prior: OutlinePrior, seed: int
-    ) -> ChainResult:
-        """A short chain on blurred likelihoods, then a long one on exact ones."""
-        steps, temperature = self.settings.chain_steps, self.settings.annealing
-        start = allowed(start, prior.bounds, self.scene)
-        near = self._chain(blurred, start, prior, steps // 4, temperature, seed)
-        return self._chain(masked, near.best, prior, steps, temperature, seed)
+    def _search_on(self, context: SearchContext, best: Candidate, guesses: Sequence[RotatedBox]) -> Candidate:
+        """Improves the lines; if the best candidate still does not convince: further guesses, outlines from edges."""
+        fitter = self._fitter
+        best = fitter.improve(context, best)
+        if fitter.convinces(context, best):
+            return best
+        others = [self._search_near(context, mean_outline(box)) for box in guesses[1:]]
+        others += [fitter.beside_lines(context, outline) for outline in self._search_edges(context)]
+        candidates = [best, *(fitter.improve(context, other) for other in others)]
+        return max(candidates, key=lambda candidate: candidate.log_posterior)
 
-    def _alternate_lines_and_outline(self, context: SearchContext, outline: Outline) -> Candidate:
-        """Fits lines and outline in turn, as long as the log-posterior grows by a nat."""
-        settings, prior = self.settings, context.prior
-        candidate: Candidate | None = None
-        while True:
-            masked = self._without_lines(context, outline, settings.settled_line_gap, settings.min_line)
-            results = [
-                self._chain(masked, outline, prior, settings.chain_steps, settings.final_annealing, seed)
-                for seed in range(2)
-            ]
-            outline = max(results, key=lambda result: result.log_posterior).best
-            score = float(context.llr.sum() - masked.sum()) + log_likelihood(masked, outline, self._vertices)
-            score += log_prior(outline, prior)
-            if candidate is not None and score < candidate.log_posterior + 1:
-                return candidate
-            rest = masked.copy()
-            mask_outline(rest, outline, self._vertices, 0)
-            candidate = Candidate(outline, masked, score, len(unexplained(rest, context.bright)))
-            if candidate.unexplained <= settings.max_unexplained // 2:
-                return candidate
+    def _search_edges(self, context: SearchContext) -> list[Outline]:
+        """The best few outlines that chains from outlines built of edges lead to, near the guess and anywhere."""
+        settings, fitter, prior = self.settings, self._fitter, context.prior
+        masked = self._without_long_lines(context)
+        blurred = blur(masked, settings)
+        edges = likely_edges(blurred, select_unexplained(masked, context.bright), settings.num_edges)
+        close, everywhere = bounds_around(prior, settings.guess_reach), prior.bounds
+        starts: list[Outline] = []
+        for bounds, count in ((close, settings.num_close_starts), (everywhere, settings.num_far_starts)):
+            rows = outlines_from_edges(blurred, edges, fitter.vertices, bounds, settings.num_screened)
+            starts += self._distinct(rows, 1.0, count)
+        starts = distinct(starts, self._spread, 1.0, len(starts))
+        results = [fitter.anneal(blurred, masked, start, prior, seed=0) for start in starts]
+        results.sort(key=lambda result: -result.log_posterior)
+        return distinct([result.outline for result in results], self._spread, 1.0, settings.num_finalists)
 
-    def _chain(
-        self,
-        llr: NDArray[np.float32],
-        start: Outline,
-        prior: OutlinePrior,
-        steps: int,
-        temperature: float,
-        seed: int,
-    ) -> ChainResult:
-        integer = self.scene.integer_coordinates
-        return ChainResult(*chain(llr, start, self._vertices, prior, integer, steps, temperature, seed))
-
-    def _convinces(self, candidate: Candidate, log_posterior: float) -> bool:
-        """Whether no other place needs to be searched."""
-        few = candidate.unexplained <= 1.5 * self.settings.max_unexplained
-        return few and candidate.log_posterior >= log_posterior
-
-    def _without_lines(
-        self, context: SearchContext, outline: Outline, gap: int, min_score: float
-    ) -> NDArray[np.float32]:
-        """The log-likelihood ratios with the pixels of lines set to 0; lines are searched beyond ``gap`` px."""
-        free = context.llr.copy()
-        mask_outline(free, outline, self._vertices, gap)
+    def _without_long_lines(self, context: SearchContext) -> NDArray[np.float32]:
+        """The log-likelihood ratios with the pixels of lines set to 0 that are too long for an edge of an outline."""
         masked = context.llr.copy()
-        for ends in find_segments(free, context.pairs, self.scene.num_lines, min_score).tolist():
-            mask_segment(masked, Segment(*ends))
+        for x0, y0, x1, y1 in context.lines.ends.tolist():
+            if max(abs(x0 - x1), abs(y0 - y1)) > self.settings.max_edge:
+                mask_segment(masked, Segment(x0, y0, x1, y1))
         return masked
 
-
-def _log_posterior(candidate: Candidate) -> float:
-    return candidate.log_posterior
+    def _distinct(self, rows: NDArray[np.float64], distance: float, count: int) -> list[Outline]:
+        """The first outlines of rows ``(n, 6)`` that differ from one another; see ``candidates.distinct``."""
+        return distinct([Outline(*row) for row in rows.tolist()], self._spread, distance, count)

@@ -11,14 +11,16 @@ from centerdet.refine.outlines import (
     Outline,
     OutlinePrior,
     Vertices,
+    count_missed,
     log_likelihood,
     log_prior,
+    make_vertices,
     mask_outline,
 )
 from centerdet.refine.prior import ScenePrior
 from centerdet.synthetic.scenes import outline
 
-SHIP = Vertices(*np.array(ScenePrior().outline).T.copy(), *np.array(ScenePrior().vertex_std).T.copy())
+SHIP = make_vertices(ScenePrior())
 BOUNDS = Bounds(18.0, 36.0, 10.0, 189.0, 10.0, 189.0, 1.5, 0.2)
 SPREAD = Outline(2.5, 2.5, 0.12, 3.0, 4.0, 1.0)
 
@@ -40,7 +42,7 @@ def test_outlines_are_those_of_the_generator():
 
 def test_the_likelihood_adds_up_the_edges_and_each_corner_once():
     llr = np.random.default_rng(2).normal(size=(100 + 2 * PAD, 100 + 2 * PAD)).astype(np.float32)
-    triangle = Vertices(np.array([0, -0.5, 0.5]), np.array([0.5, -0.5, -0.5]), np.zeros(3), np.zeros(3))
+    triangle = Vertices(np.array([0, -0.5, 0.5]), np.array([0.5, -0.5, -0.5]), np.zeros(3), np.zeros(3), -1)
     corners = [(50, 70), (30, 30), (70, 30)]
     pixels = [
         pixel
@@ -70,3 +72,17 @@ def test_the_prior_is_highest_at_a_typical_outline_and_does_not_see_whole_turns(
 def test_the_prior_excludes_what_the_scenes_do_not_hold(change):
     guess = Outline(100.0, 90.0, 3.1, 24.0, 36.0, 0.0)
     assert log_prior(guess._replace(**change), OutlinePrior(guess, SPREAD, BOUNDS)) == IMPOSSIBLE
+
+
+def test_bright_pixels_beside_an_outline_are_counted_and_others_are_not():
+    box = Outline(100.0, 90.0, 0.7, 26.0, 40.0, 0.5)
+    llr = np.zeros((200 + 2 * PAD, 200 + 2 * PAD), np.float32)
+    on = np.ones_like(llr)
+    mask_outline(on, box, SHIP, 0)
+    near = np.ones_like(llr)
+    mask_outline(near, box, SHIP, 2)
+    rows, columns = np.nonzero(np.ones((200, 200)))
+    bright = np.stack([columns, rows], axis=1).astype(np.int64)
+    assert count_missed(llr, bright, box, SHIP, 2) == 0  # everything is explained
+    llr[PAD:-PAD, PAD:-PAD] = 6.0
+    assert count_missed(llr, bright, box, SHIP, 2) == ((on == 1) & (near == 0)).sum()

@@ -63,11 +63,19 @@ def test_a_wrong_heading_is_set_right(scenes, refiner):
     assert sum(error < 0.3 for error in after) >= 9
 
 
-def test_the_second_guess_may_be_the_right_one(scenes):
+def test_the_second_guess_may_be_the_right_one(scenes, refiner):
     scene = next(scene for scene in scenes if scene.box)
     wrong = centerdet.RotatedBox(200 - scene.box.x, 200 - scene.box.y, scene.box.yaw + 1, 20, 30)
-    fit = Refiner(settings=RefineSettings(num_far=1)).refine(scene.image, [wrong, scene.box])
-    assert centerdet.score_iou(fit.box, scene.box) > 0.9
+    assert centerdet.score_iou(refiner.refine(scene.image, [wrong, scene.box]).box, scene.box) > 0.9
+
+
+def test_an_object_is_found_without_a_guess_near_it(scenes, refiner):
+    after = []
+    for scene in [scene for scene in scenes if scene.box][:12]:
+        wrong = centerdet.RotatedBox(200 - scene.box.x, 200 - scene.box.y, scene.box.yaw + 1, 20, 30)
+        fit = refiner.refine(scene.image, [wrong])
+        after.append(centerdet.score_iou(fit and fit.box, scene.box))
+    assert np.mean(np.array(after) > 0.7) >= 0.6
 
 
 def test_a_search_needs_a_guess(scenes, refiner):
@@ -92,7 +100,7 @@ def test_another_outline_can_be_given():
 
 
 def test_answers_do_not_depend_on_threads_or_repetition(scenes):
-    refiner = Refiner(settings=RefineSettings(num_near=500, num_far=500, num_chains=2, chain_steps=200))
+    refiner = Refiner(settings=RefineSettings(num_offsets=500, num_chains=2, chain_steps=200))
     images = [scene.image for scene in scenes[:6]]
     guesses = [[scene.box or ANYWHERE] for scene in scenes[:6]]
     one = refiner.refine_batch(images, guesses)
