@@ -12,7 +12,7 @@ from centerdet.synthetic.scenes import draw_benchmark
 @pytest.mark.parametrize("level", [0.5, 0.55, 0.6, 0.7, 0.79, 0.85, 0.9, 0.95, 1.0])
 @pytest.mark.parametrize("num_lines", [6, 20])
 def test_levels_are_measured_to_a_thousandth(level, num_lines):
-    for scene in draw_benchmark(5, 20, noise_level=level, no_lines=num_lines):
+    for scene in draw_benchmark(5, 20, noise_level=level, num_lines=num_lines):
         assert estimate_noise_level(scene.image) == pytest.approx(level, abs=1e-3)
 
 
@@ -35,7 +35,7 @@ def test_default_scenes_have_exactly_the_default_level():
 
 
 def test_hardly_a_background_pixel_lies_above_the_measured_level():
-    for scene in draw_benchmark(8, 20, noise_level=0.7, no_lines=0):
+    for scene in draw_benchmark(8, 20, noise_level=0.7, num_lines=0):
         outline = 200  # px at most
         above = (scene.image > estimate_noise_level(scene.image)).sum()
         assert above <= 0.3 * outline + 8

@@ -1,6 +1,6 @@
 """Trains one second stage for several weights files of the same images, the cheapest first, and adds it to each.
 
-``python tools/train_second_stage.py fast shipped`` is how the second stage of the shipped weights was made.
+``python tools/train_second_stage.py fast accurate`` trains a second stage like that of the shipped weights.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
 from centerdet.cli.common import fail_cleanly, set_threads

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 import centerdet
@@ -12,7 +13,6 @@ from centerdet.data import labelme
 from centerdet.data.image_io import read_image
 from centerdet.data.labels import ErrorCollector
 from tests.data.drawn import read
-from tests.helpers import assert_same_box
 
 
 @pytest.fixture
@@ -41,7 +41,8 @@ def test_the_labels_are_the_detections(format, photos, tmp_path):
     assert errors == []
     detector = centerdet.load(threshold=0)
     for name in names:
-        assert_same_box(found[name][0], detector(read_image(folder / name)).box)
+        alone = detector(read_image(folder / name)).box  # the second stage amplifies the rounding of batches
+        np.testing.assert_allclose(found[name][0].to_array(), alone.to_array(), atol=0.1)
     assert main([*command, *(["--overwrite"] if format == "labelme" else [])]) == 0  # replaces its own result
 
 

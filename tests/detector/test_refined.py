@@ -86,10 +86,10 @@ def test_the_heatmap_is_the_detectors():
 
 def test_confidence_grows_with_the_evidence():
     base = confidence(Fit(BOX, gain=30.0, unexplained=5), 0.5)
-    assert base == pytest.approx(1 / (1 + math.exp(-(0.054 * 30 - 0.18 * 5 + 0.26))))
+    assert base == pytest.approx(1 / (1 + math.exp(-(0.128 * 30 - 2.4))))
     assert 0 < base < 1
     assert confidence(Fit(BOX, gain=40.0, unexplained=5), 0.5) > base
-    assert confidence(Fit(BOX, gain=30.0, unexplained=4), 0.5) > base
+    assert confidence(Fit(BOX, gain=30.0, unexplained=4), 0.5) == base  # unexplained pixels do not count
     assert confidence(Fit(BOX, gain=30.0, unexplained=5), 0.6) > base
     assert confidence(Fit(BOX, gain=61.0, unexplained=5), 0.5) == confidence(Fit(BOX, gain=60.0, unexplained=5), 0.5)
     assert confidence(None, 0.99) == 0

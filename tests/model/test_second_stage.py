@@ -48,7 +48,7 @@ def trained_like(config: SecondStageConfig = SMALL, in_channels: int = 3) -> Sec
 
 def tiny_detector(stage: SecondStage | None = None, hypotheses: HypothesesConfig | None = None) -> Detector:
     torch.manual_seed(1)
-    network = CenterNet(NetworkConfig(channels=(8,), num_blocks=(0,)))
+    network = CenterNet(NetworkConfig(channels=(8,), num_blocks=(1,)))
     setup = None if stage is None else SecondStageSetup(network=stage, hypotheses=hypotheses or HypothesesConfig())
     return Detector(network, Codec(stride=4), threshold=0.0, second_stage=setup)
 

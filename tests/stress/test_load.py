@@ -98,8 +98,8 @@ def test_broken_files_do_not_affect_the_predictions_of_the_others(count, tmp_pat
     assert [result.path for result in results] == [path for path in paths if path not in set(broken)]
     assert len(errors) == len(broken) == count // 20
     assert all(str(path) in line and "\n" not in line for path, line in zip(broken, errors, strict=True))
-    for path, _, found in results:
-        other = expected[int(path.stem) % 10]
+    for result in results:
+        found, other = result.detection, expected[int(result.path.stem) % 10]
         assert (found is None) == (other is None)
         if found is not None:
             np.testing.assert_allclose(found.box.to_array(), other.box.to_array(), rtol=0, atol=1e-4)
