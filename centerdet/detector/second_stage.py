@@ -13,6 +13,7 @@ from centerdet.model.hypotheses import HypothesesConfig, best_hypothesis
 from centerdet.model.second_stage import SecondStage, SecondStageConfig
 from centerdet.model.types import Prediction
 
+MAX_PASSES = 32  # and peaks: each costs time
 MAX_CHANNELS = 16  # of a patch: the network's two and the mask are three
 PREFIX = "second_stage."  # of its tensors' names in the weights file
 
@@ -29,6 +30,13 @@ class SecondStageHeader:
     def __post_init__(self) -> None:
         if not 1 <= self.in_channels <= MAX_CHANNELS:
             raise ValueError(f"in_channels must lie in 1..{MAX_CHANNELS}, got {self.in_channels}")
+        if self.hypotheses.score_level >= len(self.network.quality_levels):
+            raise ValueError(
+                f"score_level must be an index of the {len(self.network.quality_levels)} quality_levels, "
+                f"got {self.hypotheses.score_level}"
+            )
+        if self.hypotheses.passes > MAX_PASSES or self.hypotheses.peaks > MAX_PASSES:
+            raise ValueError(f"passes and peaks must be at most {MAX_PASSES}, got {self.hypotheses}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -28,6 +28,7 @@ class DetectorGraph(nn.Module):
         super().__init__()
         self.network = fuse(detector.network)
         self.detector, self.image_size = detector, image_size
+        self.second_stage = detector._fused_stage  # as a submodule, its weights are stored once, not once a pass
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
