@@ -192,10 +192,9 @@ def load_detector(options: argparse.Namespace) -> BaseDetector:
     """Loads the detector that the options of ``add_detector_options`` describe."""
     if options.weights and options.weights.endswith(".onnx"):
         from centerdet.export import OnnxDetector
+        from centerdet.export.providers import device_providers
 
-        if options.device not in (None, "cpu"):
-            raise ValueError(f"--device is {options.device!r}, and exported models run on the CPU; leave it out")
-        detector = OnnxDetector(options.weights)
+        detector = OnnxDetector(options.weights, providers=device_providers(options.device))
         detector.threshold = detector.threshold if options.threshold is None else options.threshold
         return detector
     return centerdet.load(options.weights, threshold=options.threshold, device=select_device(options.device))

@@ -10,8 +10,7 @@ from centerdet.cli.common import WEIGHTS_HELP, add_command
 from centerdet.cli.output_kinds import is_onnx
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.cli.streams import one_line
-
-IMAGE_SIZE = (200, 200)  # height and width of the task's images, px
+from centerdet.preprocessing import MIN_SIDE
 
 
 def add_export(commands: argparse._SubParsersAction) -> None:
@@ -24,14 +23,6 @@ def add_export(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("model", type=Path, help="file to write, NAME.onnx")
     parser.add_argument("--weights", help=WEIGHTS_HELP)
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        nargs=2,
-        metavar=("H", "W"),
-        default=IMAGE_SIZE,
-        help=f"height and width of the images in px; default: {IMAGE_SIZE[0]} {IMAGE_SIZE[1]}",
-    )
     add_overwrite_option(parser)
     parser.set_defaults(run=_export)
 
@@ -43,6 +34,5 @@ def _export(options: argparse.Namespace) -> None:
     check_model_name(options.model)
     model = Output("the model", options.model, is_onnx)
     check_outputs([model], weights_file(options.weights), overwrite=options.overwrite)
-    height, width = options.image_size
-    export_onnx(centerdet.load(options.weights), options.model, image_size=(height, width))
-    print(f"{one_line(options.model)}: for images of {height} x {width} px, in batches of any size")
+    export_onnx(centerdet.load(options.weights), options.model)
+    print(f"{one_line(options.model)}: for images of at least {MIN_SIDE} px a side, in batches of any size")

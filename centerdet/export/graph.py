@@ -11,9 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from centerdet.detector.detector import Detector
+from centerdet.export.runtime import MAX_SIDE
 from centerdet.model.centernet import fuse
+from centerdet.preprocessing import MIN_SIDE
 
 OPSET = 18  # ONNX operator set that torch's exporter implements
+EXAMPLE_SHAPE = (2, 1, 90, 131)  # traced: torch would take sides of 1, and equal sides, for constants
 
 
 class DetectorGraph(nn.Module):
@@ -21,13 +24,12 @@ class DetectorGraph(nn.Module):
 
     Args:
         detector: The detector; its batch norms are folded in.
-        image_size: (H, W) of the images, px.
     """
 
-    def __init__(self, detector: Detector, image_size: tuple[int, int]) -> None:
+    def __init__(self, detector: Detector) -> None:
         super().__init__()
         self.network = fuse(detector.network)
-        self.detector, self.image_size = detector, image_size
+        self.detector = detector
         self.second_stage = detector._fused_stage  # as a submodule, its weights are stored once, not once a pass
         self.eval()
 
@@ -35,11 +37,11 @@ class DetectorGraph(nn.Module):
         """Images ``(B, 1, H, W)`` -> boxes ``(B, 5)``, scores ``(B,)``, heatmap ``(B, H, W)``."""
         prediction = self.network(images)
         boxes, scores = self.detector.decode_maps(prediction, images)
-        return boxes, scores, self.detector.codec.heatmap(prediction, self.image_size)
+        return boxes, scores, self.detector.codec.heatmap(prediction, (images.shape[2], images.shape[3]))
 
 
 def trace(graph: DetectorGraph, metadata: dict[str, str]) -> bytes:
-    """Exports a graph to ONNX, with a dynamic batch size and the weights inside.
+    """Exports a graph to ONNX, with the weights inside, for batches and images of any size from 64 px.
 
     Args:
         graph: The graph, on the CPU.
@@ -48,14 +50,16 @@ def trace(graph: DetectorGraph, metadata: dict[str, str]) -> bytes:
     Returns:
         Content of an ``.onnx`` file with input ``images`` and outputs ``boxes``, ``scores`` and ``heatmap``.
     """
-    example = torch.zeros(2, 1, *graph.image_size)  # the exporter would take a batch size of 1 for a constant
+    from onnxscript import ir  # here, since `export_onnx` checks that it is installed
+
+    height, width = (torch.export.Dim(name, min=MIN_SIDE, max=MAX_SIDE) for name in ("height", "width"))
     with _quiet():
         program = torch.onnx.export(
             graph,
-            (example,),
+            (torch.zeros(EXAMPLE_SHAPE),),
             input_names=["images"],
             output_names=["boxes", "scores", "heatmap"],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            dynamic_shapes={"images": {0: torch.export.Dim("batch"), 2: height, 3: width}},
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -64,6 +68,8 @@ def trace(graph: DetectorGraph, metadata: dict[str, str]) -> bytes:
     assert program is not None  # it is, with dynamo
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces: large, and they reveal local folders
+    heatmap = program.model.graph.outputs[2]
+    heatmap.shape = ir.Shape(["batch", "height", "width"])  # the exporter writes how they are computed
     program.model.metadata_props.update(metadata)
     return program.model_proto.SerializeToString()
 

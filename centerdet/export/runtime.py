@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,38 +13,40 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from centerdet.detector.base import BaseDetector
+from centerdet.export.providers import CPU, Provider, check_providers, provider_name
 from centerdet.files import read_regular
-from centerdet.preprocessing import MIN_SIDE
 
 if TYPE_CHECKING:
     import onnxruntime
 
-FORMAT = "centerdet onnx 3"
+FORMAT = "centerdet onnx 4"
 LOG_ERRORS = 3  # severity level of onnxruntime
 MAX_BYTES = 2**30  # of a file, which is read as a whole
-MAX_SIDE = 10_000  # px, of the images of a model
+MAX_SIDE = 10_000  # px, of an image
 _FLOAT = "tensor(float)"  # onnxruntime's name of float32
 
 
 class OnnxDetector(BaseDetector):
     """Finds at most one rotated object in a single-channel image, with a model that ``export_onnx`` wrote.
 
-    It has the methods of ``Detector`` (except for refinement) and gives the same results, for images of one size.
+    It has the methods of ``Detector`` (except for refinement) and gives the same results.
 
     Attributes:
-        image_size: (H, W) of the images it takes, px.
         metadata: The detector's ``metadata``.
 
     Args:
         path: The ``.onnx`` file.
         threads: CPU threads; ``None``: one per core.
+        providers: Execution providers of onnxruntime in order of preference, such as ``CUDAExecutionProvider`` or
+            ``("CUDAExecutionProvider", {"device_id": 1})``. The first one must work.
 
     Raises:
-        ValueError: If the file is missing, damaged, or not a centerdet model of this version, or threads < 1.
+        ValueError: If the file is missing, damaged, or not a centerdet model of this version, threads < 1, or a
+            provider is not available.
         ImportError: If onnxruntime is not installed.
     """
 
-    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: str | Path, *, threads: int | None = None, providers: Sequence[Provider] = (CPU,)) -> None:
         try:
             import onnxruntime  # noqa: F401
         except ImportError:
@@ -52,13 +54,13 @@ class OnnxDetector(BaseDetector):
         self._threads = (os.cpu_count() or 1) if threads is None else threads
         if self._threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
+        self._providers = check_providers(providers)
         try:
             self._content = read_regular(path, max_bytes=MAX_BYTES)
             self._open_sessions()
             header = _read_metadata(self._all_threads)
-            self.image_size: tuple[int, int] = tuple(header["image_size"])
-            _check_signature(self._all_threads, self.image_size)
-            super().__init__(**{name: header[name] for name in _HEADER if name != "image_size"})
+            _check_signature(self._all_threads)
+            super().__init__(**header)
         except (LookupError, MemoryError, OSError, TypeError, ValueError, RecursionError) as error:
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ValueError(f"cannot load model {path}: {reason}; give a file that centerdet export wrote") from None
@@ -69,9 +71,11 @@ class OnnxDetector(BaseDetector):
         # Without this option, all outputs are computed even if only one is wanted.
         self._options = onnxruntime.RunOptions()
         self._options.only_execute_path_to_fetches = True
-        self._all_threads = _open(self._content, self._threads)  # for few images: all threads share each operation
-        # For many images: each thread runs its own share.
-        self._one_thread = self._all_threads if self._threads == 1 else _open(self._content, 1)
+        # For few images: all threads share each operation.
+        self._all_threads = _open(self._content, self._threads, self._providers)
+        # For many images on the CPU: each thread runs its own share.
+        self._shares = self._threads if provider_name(self._providers[0]) == CPU else 1
+        self._one_thread = self._all_threads if self._shares == 1 else _open(self._content, 1, self._providers)
 
     def __getstate__(self) -> dict[str, Any]:
         sessions = ("_options", "_all_threads", "_one_thread")  # these cannot be copied: they are made again
@@ -88,7 +92,7 @@ class OnnxDetector(BaseDetector):
             ValueError: If ``detect`` would refuse the image.
         """
         (heatmap,) = self._run(["heatmap"], self._prepare(image)[None])
-        if heatmap.shape != (1, *self.image_size) or not np.isfinite(heatmap).all():
+        if heatmap.shape != (1, *np.shape(image)) or not np.isfinite(heatmap).all():
             raise ValueError("the model's heatmap is not finite or of another size; export it again: centerdet export")
         return heatmap[0]
 
@@ -105,47 +109,42 @@ class OnnxDetector(BaseDetector):
         def run_on(session: onnxruntime.InferenceSession, part: NDArray[np.float32]) -> list[NDArray[np.float32]]:
             return session.run(outputs, {"images": part[:, None]}, self._options)
 
-        if self._threads == 1 or len(images) < self._threads:
+        if self._shares == 1 or len(images) < self._shares:
             return run_on(self._all_threads, images)
-        with ThreadPoolExecutor(self._threads) as pool:
-            parts = list(pool.map(lambda part: run_on(self._one_thread, part), np.array_split(images, self._threads)))
+        with ThreadPoolExecutor(self._shares) as pool:
+            parts = list(pool.map(lambda part: run_on(self._one_thread, part), np.array_split(images, self._shares)))
         return [np.concatenate(output) for output in zip(*parts, strict=True)]
 
     def _prepare(self, image: ArrayLike) -> NDArray[np.float32]:
         array = super()._prepare(image)
-        if array.shape != self.image_size:
-            height, width = array.shape
-            raise ValueError(
-                f"this model takes images of shape {self.image_size}, got {array.shape}; crop or pad it, "
-                f"or export a model for that size: centerdet export model.onnx --image-size {height} {width}"
-            )
+        if max(array.shape) > MAX_SIDE:
+            raise ValueError(f"an exported model takes at most {MAX_SIDE:,} px a side, got {array.shape}; crop it")
         return array
 
 
-def _open(content: bytes, threads: int) -> onnxruntime.InferenceSession:
+def _open(content: bytes, threads: int, providers: list[Provider]) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = LOG_ERRORS
     options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # onnxruntime's errors have no narrower base class
         raise ValueError(f"not a complete ONNX file ({error})") from None
+    wanted = provider_name(providers[0])
+    if wanted not in session.get_providers():  # onnxruntime then uses the CPU without an error
+        raise ValueError(f"onnxruntime cannot use {wanted} on this machine; use {CPU} (--device cpu)")
+    return session
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_size(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value)
-
-
 # Each entry of a model's metadata: whether a value has the right type, and that type in words. ``BaseDetector`` checks
 # the ranges. This is not done by pydantic, since numpy and onnxruntime are all that running a model needs.
 _HEADER: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "image_size": (_is_size, "two whole numbers"),
     "threshold": (_is_number, "a number"),
     "intensity_range": (lambda value: value is None or isinstance(value, list), "two numbers or null"),
     "has_heading": (lambda value: isinstance(value, bool), "true or false"),
@@ -167,21 +166,17 @@ def _read_metadata(session: onnxruntime.InferenceSession) -> dict[str, Any]:
     return header
 
 
-def _check_signature(session: onnxruntime.InferenceSession, image_size: tuple[int, int]) -> None:
+def _check_signature(session: onnxruntime.InferenceSession) -> None:
     """Checks the names, types and shapes of a model's input and outputs."""
-    if not all(MIN_SIDE <= side <= MAX_SIDE for side in image_size):
-        raise ValueError(f"image_size must be {MIN_SIDE} to {MAX_SIDE:,} px each, got {image_size}")
     wanted = {
-        "images": [1, *image_size],
-        "boxes": [5],
-        "scores": [],
-        "heatmap": [*image_size],
+        "images": ["batch", 1, "height", "width"],
+        "boxes": ["batch", 5],
+        "scores": ["batch"],
+        "heatmap": ["batch", "height", "width"],
     }
     found = {part.name: part for part in (*session.get_inputs(), *session.get_outputs())}
     if sorted(found) != sorted(wanted) or len(session.get_inputs()) != 1:
         raise ValueError(f"it must have the input and outputs {', '.join(wanted)}, got {', '.join(found)[:200]}")
     for name, shape in wanted.items():
-        if found[name].type != _FLOAT or list(found[name].shape[1:]) != shape or found[name].shape[:1] != ["batch"]:
-            raise ValueError(
-                f"{name} must be {_FLOAT} of shape {['batch', *shape]}, got {found[name].type} of {found[name].shape}"
-            )
+        if found[name].type != _FLOAT or list(found[name].shape) != shape:
+            raise ValueError(f"{name} must be {_FLOAT} of shape {shape}, got {found[name].type} of {found[name].shape}")

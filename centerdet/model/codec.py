@@ -109,8 +109,8 @@ class Codec:
         maps = torch.cat([prediction.size, prediction.yaw, prediction.offset], 1).float().flatten(2)  # (B, 6, h*w)
         near = maps.gather(2, index[:, None].expand(-1, 6, -1))  # (B, 6, k*k)
         width, height, sin, cos, offset_x, offset_y = (near * weight[:, None]).sum(2).unbind(1)  # each (B,)
-        x = self._to_pixels(((index % columns) * weight).sum(1), offset_x)
-        y = self._to_pixels(((index // columns) * weight).sum(1), offset_y)
+        row, column = _unravel(index, columns)
+        x, y = self._to_pixels((column * weight).sum(1), offset_x), self._to_pixels((row * weight).sum(1), offset_y)
         yaw = torch.atan2(sin, cos) / self._yaw_factor
         width, height = (side.mul(self.config.size_unit).clamp(min=MIN_EXTENT) for side in (width, height))
         return torch.stack([x, y, yaw, width, height], 1), scores
@@ -171,8 +171,9 @@ class Codec:
         """
         radius = self.config.decode_window // 2
         step = torch.arange(-radius, radius + 1, device=peak.device)  # (k,)
-        row = (peak // columns)[:, None, None] + step[:, None]  # (B, k, 1)
-        column = (peak % columns)[:, None, None] + step  # (B, 1, k)
+        peak_row, peak_column = _unravel(peak, columns)  # each (B,)
+        row = peak_row[:, None, None] + step[:, None]  # (B, k, 1)
+        column = peak_column[:, None, None] + step  # (B, 1, k)
         inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)  # (B, k, k)
         index = row.clamp(0, rows - 1) * columns + column.clamp(0, columns - 1)  # (B, k, k)
         return index.flatten(1), inside.flatten(1)
@@ -180,3 +181,9 @@ class Codec:
     def _to_pixels(self, cell: Tensor, offset: Tensor) -> Tensor:
         """Returns positions in px of (fractional) cells plus offsets in cells."""
         return cell * self.stride + (self.stride - 1) / 2 + offset * self.stride
+
+
+def _unravel(index: Tensor, columns: int) -> tuple[Tensor, Tensor]:
+    """Returns rows and columns of indices into a flattened map, without ``%``: ONNX export cannot translate it."""
+    row = index // columns
+    return row, index - row * columns

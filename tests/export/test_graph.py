@@ -15,17 +15,25 @@ def test_outputs_are_boxes_scores_and_heatmap():
     detector, images = make_detector(), make_noise(2, (64, 80))
     detector.threshold = 0.0
     with torch.inference_mode():
-        boxes, scores, heatmap = DetectorGraph(detector, (64, 80))(torch.tensor(np.array(images))[:, None].float())
+        boxes, scores, heatmap = DetectorGraph(detector)(torch.tensor(np.array(images))[:, None].float())
     assert (boxes.shape, scores.shape, heatmap.shape) == ((2, 5), (2,), (2, 64, 80))
     for box, score, detection in zip(boxes, scores, detector.detect_batch(images), strict=True):
         assert box.tolist() == pytest.approx(detection.box.to_array(), abs=1e-3)
         assert score.item() == pytest.approx(detection.score, abs=1e-5)
 
 
-def test_the_model_has_a_dynamic_batch_and_its_weights_inside(exported):
+def test_the_model_has_dynamic_sizes_and_its_weights_inside(exported):
     model = onnx.load(exported[1])
-    dimensions = [part.dim_param or part.dim_value for part in model.graph.input[0].type.tensor_type.shape.dim]
-    assert dimensions == ["batch", 1, 200, 200]
+    shapes = {
+        part.name: [side.dim_param or side.dim_value for side in part.type.tensor_type.shape.dim]
+        for part in (*model.graph.input, *model.graph.output)
+    }
+    assert shapes == {
+        "images": ["batch", 1, "height", "width"],
+        "boxes": ["batch", 5],
+        "scores": ["batch"],
+        "heatmap": ["batch", "height", "width"],
+    }
     assert [output.name for output in model.graph.output] == ["boxes", "scores", "heatmap"]
     assert sorted(file.name for file in exported[1].parent.iterdir()) == ["model.onnx", "weights.safetensors"]
     assert [part.version for part in model.opset_import if not part.domain] == [OPSET] == [18]
@@ -34,9 +42,8 @@ def test_the_model_has_a_dynamic_batch_and_its_weights_inside(exported):
 def test_the_metadata_hold_what_another_program_needs(exported):
     model = onnx.load(exported[1])
     metadata = {part.key: part.value for part in model.metadata_props}
-    assert metadata.pop("format") == "centerdet onnx 3"
+    assert metadata.pop("format") == "centerdet onnx 4"
     metadata = {name: json.loads(text) for name, text in metadata.items()}
-    assert metadata["image_size"] == [200, 200]
     assert metadata["threshold"] == 0.2
     assert metadata["intensity_range"] is None
     assert metadata["has_heading"] is True

@@ -10,23 +10,24 @@ import centerdet
 from centerdet.cli.main import main
 from centerdet.detector.base import BaseDetector
 from centerdet.export import graph, onnx
-from centerdet.export.onnx import check_parity, export_onnx
+from centerdet.export.onnx import PARITY_SHAPES, check_parity, export_onnx
 from centerdet.export.runtime import OnnxDetector
 from centerdet.synthetic import scenes
 from tests.helpers import assert_same_boxes, make_detector, make_noise
 
 
-def test_other_image_sizes_strides_and_intensity_ranges_are_exported(tmp_path):
+def test_other_strides_and_intensity_ranges_are_exported(tmp_path):
     detector = make_detector(seed=1, stride=2, noise_level=None)
     detector.threshold = 0.05
     detector.intensity_range = (100.0, 4095.0)
-    export_onnx(detector, tmp_path / "model.onnx", image_size=(90, 131))
+    export_onnx(detector, tmp_path / "model.onnx")
     model = OnnxDetector(str(tmp_path / "model.onnx"))
-    assert (model.image_size, detector.threshold) == ((90, 131), 0.05)
+    assert model.threshold == detector.threshold == 0.05
     assert model.intensity_range == (100, 4095)
-    images = [100 + 3995 * image for image in make_noise(3, (90, 131))]
-    assert_same_boxes(model.detect_batch(images, batch_size=2), detector.detect_batch(images))
-    np.testing.assert_allclose(model.heatmap(images[0]), detector.heatmap(images[0]), atol=1e-4)
+    for shape in ((90, 131), (64, 64), (217, 70)):
+        images = [100 + 3995 * image for image in make_noise(3, shape)]
+        assert_same_boxes(model.detect_batch(images, batch_size=2), detector.detect_batch(images))
+        np.testing.assert_allclose(model.heatmap(images[0]), detector.heatmap(images[0]), atol=1e-4)
 
 
 class FixedDetector(BaseDetector):
@@ -34,10 +35,10 @@ class FixedDetector(BaseDetector):
 
     def __init__(self, *, x=100.0, scores=(0.5,) * 8, heat=0.0):
         super().__init__(threshold=0.3, intensity_range=None, has_heading=True, metadata=None)
-        self.x, self.heat, self.rest, self.sizes = np.broadcast_to(x, 8), heat, list(enumerate(scores)), []
+        self.x, self.heat, self.rest, self.shapes = np.broadcast_to(x, 8), heat, list(enumerate(scores)), []
 
     def _decode(self, images):
-        self.sizes.append(len(images))
+        self.shapes.append(images.shape)
         chunk, self.rest = self.rest[: len(images)], self.rest[len(images) :]
         boxes = [(self.x[index], 100, 0, 20, 30) for index, _ in chunk]
         return np.array(boxes, dtype=float), np.array([score for _, score in chunk])
@@ -58,22 +59,26 @@ class FixedDetector(BaseDetector):
 )
 def test_parity_compares_boxes_scores_and_heatmaps(results, message):
     with pytest.raises(ValueError, match=f"{message}.*pip install -r requirements-test.txt"):
-        check_parity(FixedDetector(), FixedDetector(**results), make_noise(8))
+        check_parity(FixedDetector(), FixedDetector(**results), make_batches())
 
 
-def test_parity_is_checked_in_batches_of_1_2_and_5_where_something_is_detected():
+def make_batches():
+    return [make_noise(count, shape) for count, *shape in PARITY_SHAPES]
+
+
+def test_parity_is_checked_in_three_sizes_where_something_is_detected():
+    assert PARITY_SHAPES == ((1, 200, 200), (2, 131, 90), (5, 64, 301))
     exported = FixedDetector(x=100.0005, scores=[0.50005] * 8)
-    check_parity(FixedDetector(), exported, make_noise(8))
-    assert exported.sizes == [1, 2, 5]
+    check_parity(FixedDetector(), exported, make_batches())
+    assert exported.shapes == [*PARITY_SHAPES]
     detected, unlikely = [0.5] * 7 + [0.1], [0.1] * 7 + [0.2]  # below 0.3, only the most likely box counts
     moved = [100] * 7 + [140]
-    check_parity(FixedDetector(scores=detected), FixedDetector(scores=detected, x=moved), make_noise(8))
+    check_parity(FixedDetector(scores=detected), FixedDetector(scores=detected, x=moved), make_batches())
     with pytest.raises(ValueError, match="corners differ"):
-        check_parity(FixedDetector(scores=unlikely), FixedDetector(scores=unlikely, x=moved), make_noise(8))
+        check_parity(FixedDetector(scores=unlikely), FixedDetector(scores=unlikely, x=moved), make_batches())
 
 
-@pytest.mark.parametrize("size", [(200, 200), (64, 64), (70, 300)])
-def test_parity_is_checked_on_scenes_with_a_ship_and_an_empty_one(size, monkeypatch):
+def test_parity_is_checked_on_scenes_with_a_ship_and_empty_ones(monkeypatch):
     ships, draw_scene = [], scenes.draw_scene
 
     def draw(rng, *, has_spaceship, **options):
@@ -81,9 +86,9 @@ def test_parity_is_checked_on_scenes_with_a_ship_and_an_empty_one(size, monkeypa
         return draw_scene(rng, has_spaceship=has_spaceship, **options)
 
     monkeypatch.setattr(scenes, "draw_scene", draw)
-    images = onnx._draw_scenes(size)
-    assert ships == [True] * 7 + [False]
-    assert [image.shape for image in images] == [size] * 8
+    images = [image for batch in onnx._draw_scenes() for image in batch]
+    assert ships == [True, True, False, True, True, True, True, False]
+    assert [image.shape for image in images] == [(200, 200), *[(131, 90)] * 2, *[(64, 301)] * 5]
     assert len({image.tobytes() for image in images}) == 8
 
 
@@ -97,12 +102,6 @@ def test_a_model_with_other_results_is_not_written(exported, tmp_path, monkeypat
     assert len(list(tmp_path.iterdir())) == 1
     export_onnx(exported[0], tmp_path / "model.onnx")
     assert (tmp_path / "model.onnx").read_bytes() == content
-
-
-@pytest.mark.parametrize("size", [(63, 200), (200,), (200.0, 200.0), (64, 64, 64), (10_001, 64)])
-def test_invalid_image_sizes_are_refused(detector, tmp_path, size):
-    with pytest.raises(ValueError, match=r"image_size must be \(height, width\), 64 to 10,000 px each, got"):
-        export_onnx(detector, tmp_path / "model.onnx", image_size=size)
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript"])
@@ -121,8 +120,6 @@ def test_a_missing_package_is_named_with_the_remedy(exported, tmp_path, monkeypa
     ("arguments", "message"),
     [
         (["nowhere/model.onnx"], "no writable folder"),
-        (["model.onnx", "--image-size", "10", "200"], r"64 to 10,000 px each, got \(10, 200\)"),
-        (["model.onnx", "--image-size", "200", "1000000"], r"64 to 10,000 px each, got \(200, 1000000\)"),
         (["model.onnx", "--weights", "missing.safetensors"], "there is no such file"),
     ],
 )
@@ -135,7 +132,7 @@ def test_invalid_input_is_one_line_and_exit_code_2(exported, arguments, message,
 
 
 def test_the_command_has_help_and_a_version(capsys):
-    words = {("--help",): "export", ("export", "--help"): "--image-size H W", ("--version",): centerdet.__version__}
+    words = {("--help",): "export", ("export", "--help"): "--weights WEIGHTS", ("--version",): centerdet.__version__}
     for arguments, word in words.items():
         with pytest.raises(SystemExit) as stop:
             main(arguments)
