@@ -13,9 +13,11 @@ from pathlib import Path
 import centerdet
 from centerdet.cli.common import (
     add_device_option,
+    add_limit_options,
     add_set_option,
     add_threads_option,
     fail_cleanly,
+    limit_overrides,
     select_device,
     set_threads,
 )
@@ -31,6 +33,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="default: configs/default.yaml")
     add_set_option(parser)
+    add_limit_options(parser)
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/NAME OF THE CONFIG)")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
     add_device_option(parser)
@@ -42,7 +45,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Trains, and calibrates the best weights."""
     options = parse_arguments(arguments)
-    config = read_config(options.config, options.set)
+    config = read_config(options.config, limit_overrides(options))
     directory = options.out or Path("runs") / options.config.stem
     device = select_device(options.device)
     set_threads(options.threads)

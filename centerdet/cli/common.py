@@ -108,6 +108,22 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_limit_options(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--max-minutes`` and ``--patience``, for ``limit_overrides``."""
+    parser.add_argument(
+        "--max-minutes", metavar="M", help="end the schedule after about that time, if its steps are not done before"
+    )
+    parser.add_argument(
+        "--patience", metavar="N", help="shorten the rest of the schedule after N validations without improvement"
+    )
+
+
+def limit_overrides(options: argparse.Namespace) -> list[str]:
+    """Returns the options of ``add_limit_options`` as arguments of ``--set``, after those of ``--set`` itself."""
+    limits = {"max_minutes": options.max_minutes, "patience": options.patience}
+    return [*options.set, *(f"training.{name}={value}" for name, value in limits.items() if value is not None)]
+
+
 def add_threads_option(parser: argparse.ArgumentParser) -> None:
     """Adds ``--threads``, for ``set_threads``."""
     parser.add_argument("--threads", type=int, help="number of CPU threads (default: all cores)")

@@ -10,8 +10,10 @@ from centerdet.cli.common import (
     add_command,
     add_data_argument,
     add_device_option,
+    add_limit_options,
     add_set_option,
     add_threads_option,
+    limit_overrides,
     select_device,
     set_threads,
 )
@@ -29,6 +31,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
     add_data_argument(parser)
     parser.add_argument("--config", type=Path, help="training settings (default: those of configs/images.yaml)")
     add_set_option(parser)
+    add_limit_options(parser)
     parser.add_argument("--init", metavar="WEIGHTS", help="weights to start from: accurate, fast, or a weights file")
     parser.add_argument("--out", type=Path, default=Path("runs/images"), help="folder of the run; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
@@ -44,7 +47,7 @@ def _train(options: argparse.Namespace) -> None:
     set_threads(options.threads)
     report = train_dataset(
         options.data,
-        read_images_config(options.config, options.set),
+        read_images_config(options.config, limit_overrides(options)),
         directory=options.out,
         init_from=None if options.init is None else centerdet.load(options.init),
         device=select_device(options.device),

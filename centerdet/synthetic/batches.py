@@ -102,9 +102,17 @@ class SyntheticBatches:
         Raises:
             IndexError: If there is no such step.
         """
-        if not 0 <= step < self.steps:
-            raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}")
-        phase = next(phase for phase in self.curriculum.phases if step < phase.end_fraction * self.steps)
+        return self.at_place(step, step)
+
+    def at_place(self, step: int, place: float) -> Batch:
+        """Draws batch ``step`` from the phase at a place of the schedule, in steps, which may be ahead of the step.
+
+        Raises:
+            IndexError: If there is no such step or place.
+        """
+        if not 0 <= step <= place < self.steps:
+            raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}, at the place {place}")
+        phase = next(phase for phase in self.curriculum.phases if place < phase.end_fraction * self.steps)
         scenes = self.scenes if phase.num_lines is None else replace(self.scenes, num_lines=phase.num_lines)
         rng = np.random.Generator(np.random.SFC64((self.seed, step)))
         return draw_batch(rng, self.curriculum.batch_size, scenes=scenes, crop_size=phase.crop_size, device=self.device)

@@ -21,6 +21,7 @@ from centerdet.training.second_stage_config import SecondStageRecipe
 
 MAX_SEED = 2**63 - 1  # the largest seed that torch takes
 MAX_COUNT = 10**9  # steps and intervals
+MAX_MINUTES = 1e7  # 19 years
 MAX_RATE = 1e6  # learning rate, weight decay and norm: far above useful values; larger ones overflow float32
 
 
@@ -41,6 +42,9 @@ class TrainingConfig:
         log_every: Steps between log entries.
         validate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
+        max_minutes: Time of the whole run, about; see ``schedule``. The schedule ends with it, if ``steps`` are not
+            done before. ``None``: no limit. With a limit, a resumed run is not identical to an uninterrupted one.
+        patience: Validations without improvement after which the rest of the schedule is shortened. ``None``: never.
 
     Raises:
         ValueError: If a number is out of range.
@@ -57,6 +61,8 @@ class TrainingConfig:
     log_every: int = 50
     validate_every: int = 1000
     checkpoint_every: int = 500
+    max_minutes: float | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.log_every, self.validate_every, self.checkpoint_every)
@@ -66,6 +72,12 @@ class TrainingConfig:
                 f"steps and intervals must be at least 1, warmup_steps at least 0, all at most {MAX_COUNT:,}, "
                 f"seed must lie in 0..{MAX_SEED}, got {self}"
             )
+        if self.max_minutes is not None and not 0 < self.max_minutes <= MAX_MINUTES:
+            raise ValueError(
+                f"max_minutes must be above 0, at most {MAX_MINUTES:,.0f}, or null, got {self.max_minutes}"
+            )
+        if self.patience is not None and not 1 <= self.patience <= MAX_COUNT:
+            raise ValueError(f"patience must be at least 1 validation, or null, got {self.patience}")
         rates = (self.learning_rate, self.clip_norm)
         if not 0 < min(rates) <= max(rates) <= MAX_RATE or not (
             0 <= self.weight_decay <= MAX_RATE and 0 <= self.ema_decay < 1

@@ -46,11 +46,11 @@ def make_optimizers(
     ]
 
 
-def learning_rate(step: int, config: TrainingConfig) -> float:
-    """Returns the learning rate of a step, from 0: a linear warm-up, then a cosine to zero."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+def learning_rate(place: float, config: TrainingConfig) -> float:
+    """Returns the learning rate at a place of the schedule, from 0: a linear warm-up, then a cosine to zero."""
+    if place < config.warmup_steps:
+        return min(config.learning_rate, config.learning_rate * (place + 1) / config.warmup_steps)
+    done = (place - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 

@@ -17,6 +17,7 @@ _TYPES: dict[str, TypeAdapter[Any]] = {
     "best": TypeAdapter(dict[str, Any]),
     "network": TypeAdapter(dict[str, Any]),
     "ema": TypeAdapter(dict[str, Any]),
+    "schedule": TypeAdapter(dict[str, Any]),
     "optimizers": TypeAdapter(list[dict[str, Any]]),
 }
 _BEST: dict[str, TypeAdapter[Any]] = {

@@ -6,6 +6,7 @@ A step depends only on this state and its batch. A resumed run is therefore iden
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from centerdet import distributed
 from centerdet.detector.calibration import Calibration
 from centerdet.detector.detector import Detector
 from centerdet.evaluation.metrics import LabelledImages, calibrate
+from centerdet.evaluation.report import EvaluationReport
 from centerdet.files import check_folder, make_folder, remove_leftovers
 from centerdet.model.centernet import CenterNet
 from centerdet.model.codec import Codec
@@ -30,6 +32,7 @@ from centerdet.training.config import TrainingConfig
 from centerdet.training.logger import MetricLogger
 from centerdet.training.optim import autocast, ema_update, learning_rate, make_optimizers
 from centerdet.training.restore import check_state, restore_optimizer
+from centerdet.training.schedule import Schedule
 
 SAMPLE_IMAGES = 4  # validation images whose heatmaps are logged
 
@@ -42,6 +45,7 @@ class TrainingRun:
 
     Attributes:
         step: Number of steps done.
+        schedule: What place in the schedule that is.
         ema: The ``AveragedModel`` of the network, which is validated and saved.
         best: AP, step and report of the best validation; empty before the first one.
     """
@@ -64,7 +68,7 @@ class TrainingRun:
         self.directory, self.device, self.settings = directory, device, settings
         self.ema = AveragedModel(self.network, multi_avg_fn=ema_update(config.ema_decay), use_buffers=True)
         self.optimizers = make_optimizers(network, config)
-        self.step = 0
+        self.step, self.schedule = 0, Schedule(config)
         self.best: dict[str, Any] = {}
         self.threshold, self.calibration = 0.5, Calibration()  # of the last validation
 
@@ -87,6 +91,7 @@ class TrainingRun:
 
     def _restore(self, path: Path) -> None:
         state = load_checkpoint(path, settings=self.settings)
+        state.setdefault("schedule", self.schedule.state())  # checkpoints before 0.2 have none
         try:
             check_state(state)
             self.network.load_state_dict(state["network"])
@@ -95,6 +100,7 @@ class TrainingRun:
                 restore_optimizer(optimizer, optimizer_state)
             self.step, self.best, self.threshold = state["step"], state["best"], state["threshold"]
             self.calibration = Calibration(**state["calibration"])
+            self.schedule.restore(state["schedule"])
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
@@ -116,9 +122,28 @@ class TrainingRun:
             "best": self.best,
             "threshold": self.threshold,
             "calibration": asdict(self.calibration),
+            "schedule": self.schedule.state(),
             "settings": self.settings,
         }
         save_checkpoint(self.directory / "checkpoint.pt", state)
+
+    @property
+    def place(self) -> float:
+        """The place of the next step in the schedule."""
+        return self.schedule.place(self.step)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the schedule has ended."""
+        return self.place >= self.config.steps
+
+    def share_schedule(self) -> None:
+        """Gives all processes the main process's schedule, if it depends on time or validations."""
+        if self.config.max_minutes is None and self.config.patience is None:
+            return
+        state = distributed.broadcast(self.schedule.state())
+        if not distributed.is_main_process():
+            self.schedule.restore(state)
 
     def train_step(self, batch: Batch) -> LossTerms:
         """Does one optimiser step.
@@ -135,7 +160,7 @@ class TrainingRun:
         """
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(self.step, self.config)
+                group["lr"] = learning_rate(self.place, self.config)
         terms = self.losses(batch)
         total, terms = terms.total, LossTerms(*distributed.all_reduce_mean(torch.stack(terms).detach()))
         if not torch.isfinite(terms.total):
@@ -170,18 +195,21 @@ class TrainingRun:
             "batch are correct, start a new run, in another folder, with a lower learning_rate or clip_norm"
         )
 
-    def validate(self, validation: LabelledImages, logger: MetricLogger) -> None:
+    def validate(self, validation: LabelledImages, logger: MetricLogger) -> EvaluationReport:
         """Scores the averaged weights at their best threshold, logs the report, and saves the best weights so far."""
-        detector = self._detector({})
+        start, detector = time.monotonic(), self._detector({})
         with warnings.catch_warnings():  # in the first steps, no detection may be correct
             warnings.filterwarnings("ignore", message="scores stay uncalibrated")
             report = calibrate(detector, validation, progress=True)
         self.threshold, self.calibration = detector.threshold, detector.calibration
         detector.metadata = {"step": self.step, "validation": report.to_dict(), "settings": self.settings}
         logger.log_validation(self.step, report, detector, [image for image, _ in validation[:SAMPLE_IMAGES]])
-        if report.ap > self.best.get("ap", -1.0):
+        improved = report.ap > self.best.get("ap", -1.0)
+        if improved:
             self.best = {"ap": report.ap, "step": self.step, "report": report.to_dict()}
             detector.save(self.directory / "best.safetensors")
+        self.schedule.validated(self.step, improved=improved, seconds=time.monotonic() - start)
+        return report
 
     def _detector(self, metadata: dict[str, Any]) -> Detector:
         """Creates the detector of the averaged weights."""

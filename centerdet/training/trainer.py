@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from tqdm import tqdm
 
 from centerdet import distributed
 from centerdet.evaluation.metrics import LabelledImages
@@ -31,6 +31,7 @@ from centerdet.model.types import Batch, check_batch
 from centerdet.training.config import TrainingConfig
 from centerdet.training.logger import MetricLogger, OnLog
 from centerdet.training.optim import learning_rate
+from centerdet.training.progress import Progress
 from centerdet.training.run import TrainingRun
 
 
@@ -42,6 +43,15 @@ class BatchSource(Protocol):
 
     def __getitem__(self, step: int) -> Batch:
         """Returns batch ``step``."""
+        ...
+
+
+@runtime_checkable
+class ScheduledSource(BatchSource, Protocol):
+    """Batches that change in the course of a run, and hence follow its schedule, which may be ahead of its steps."""
+
+    def at_place(self, step: int, place: float) -> Batch:
+        """Returns batch ``step`` of a run that is at that place of its schedule, at least ``step``."""
         ...
 
 
@@ -137,41 +147,47 @@ def _run_steps(
 ) -> None:
     """Does the remaining steps; only the main process has a logger."""
     first, config = run.step, run.config
-    with tqdm(total=config.steps, initial=first, unit="step", disable=None if logger else True) as bar:
-        while run.step < config.steps:
-            batch = local_share(source[run.step])
+    with Progress(run, silent=logger is None) as progress:
+        while not run.is_over:
+            start, place = time.monotonic(), run.place
+            batch = local_share(_draw(source, run.step, place))
             if run.step == first:
                 check_batch(batch)
             terms = run.train_step(batch)
-            bar.update()
-            if run.step % config.log_every == 0:
-                bar.set_postfix(loss=f"{float(terms.total):.3f}", best=f"{run.best.get('ap', 0):.3f}")
+            run.schedule.seconds += time.monotonic() - start
             stop = distributed.any_process(interrupted(), run.device)
             if logger is not None:
-                _write_due(run, terms, validation, logger, stop=stop)
-            if stop and run.step < config.steps:
+                report = _write_due(run, terms, validation, logger, place=place, stop=stop)
+                progress.update(terms, report)
+            run.share_schedule()
+            if stop and not run.is_over:
                 raise KeyboardInterrupt(
                     f"stopped after step {run.step} of {config.steps}, all saved; continue with resume (--resume)"
                 )
 
 
+def _draw(source: BatchSource, step: int, place: float) -> Batch:
+    return source.at_place(step, place) if isinstance(source, ScheduledSource) else source[step]
+
+
 def _write_due(
-    run: TrainingRun, terms: LossTerms, validation: LabelledImages, logger: MetricLogger, *, stop: bool
-) -> None:
-    """Logs, validates and checkpoints as far as it is due after the step."""
-    config, is_last = run.config, run.step == run.config.steps
+    run: TrainingRun, terms: LossTerms, validation: LabelledImages, logger: MetricLogger, *, place: float, stop: bool
+) -> EvaluationReport | None:
+    """Logs, validates and checkpoints as far as it is due after the step, which led here from ``place``."""
+    config, report = run.config, None
     try:
         if run.step % config.log_every == 0:
-            logger.log_losses(run.step, terms, learning_rate(run.step, config))
-        if run.step % config.validate_every == 0 or is_last:
-            run.validate(validation, logger)
-        if stop or is_last or run.step % config.checkpoint_every == 0:
+            logger.log_losses(run.step, terms, learning_rate(run.place, config))
+        if run.schedule.validation_is_due(place, run.place):
+            report = run.validate(validation, logger)
+        if stop or run.is_over or run.step % config.checkpoint_every == 0:
             run.checkpoint()
     except OSError as error:
         raise OSError(
             f"after step {run.step}: {error}; the last checkpoint in {run.directory} is intact: make the folder "
             "writable, with space on its disk, and continue with resume (--resume)"
         ) from error
+    return report
 
 
 def _to_plain(settings: dict[str, Any]) -> dict[str, Any]:
