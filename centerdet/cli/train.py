@@ -29,7 +29,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         "sets their threshold. The result is best.safetensors in the run's folder.",
     )
     add_data_argument(parser)
-    parser.add_argument("--config", type=Path, help="training settings (default: those of configs/images.yaml)")
+    parser.add_argument("--config", type=Path, help="training settings (default: chosen by the number of images)")
     add_set_option(parser)
     add_limit_options(parser)
     parser.add_argument("--init", metavar="WEIGHTS", help="weights to start from: accurate, fast, or a weights file")
@@ -41,15 +41,24 @@ def add_train(commands: argparse._SubParsersAction) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from centerdet.training.config import read_images_config
-    from centerdet.training.own_images import train_dataset
+    from centerdet.training.dataset_run import prepare_dataset_run, train_dataset
 
     set_threads(options.threads)
-    report = train_dataset(
+    init_from = None if options.init is None else centerdet.load(options.init)
+    run = prepare_dataset_run(
         options.data,
-        read_images_config(options.config, limit_overrides(options)),
+        config_path=options.config,
+        overrides=limit_overrides(options),
+        fine_tuning=init_from is not None,
+    )
+    network = init_from.network if init_from else centerdet.CenterNet(run.config.network)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    start = f"starts from the weights {options.init}" if init_from else "starts from random weights"
+    print(*run.choices, f"network: {parameters:,} parameters, {start}", sep="\n", flush=True)
+    report = train_dataset(
+        run,
         directory=options.out,
-        init_from=None if options.init is None else centerdet.load(options.init),
+        init_from=init_from,
         device=select_device(options.device),
         resume=options.resume,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, overload
@@ -15,6 +16,8 @@ from centerdet.data.image_io import pad_small, read_usable
 from centerdet.data.labels import ErrorCollector
 from centerdet.data.splits import Item, read_split
 from centerdet.preprocessing import to_unit_range
+
+HELD_OUT = 0.2  # fraction of the training images that validate if the data set has no validation split
 
 
 class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
@@ -68,7 +71,33 @@ def load_dataset(path: str | Path, split: Literal["train", "validation", "test"]
         ValueError: If the file or the split is missing, or a label has an error. The message names the first error,
             with file and line, and the number of further ones.
     """
-    config, errors = read_data_config(path), ErrorCollector()
+    return _load(read_data_config(path), path, split)
+
+
+def load_training_splits(path: str | Path) -> tuple[Dataset, Dataset, bool]:
+    """Loads the splits ``train`` and ``validation``.
+
+    Without a validation split, ``HELD_OUT`` of the training images take its place: always the same ones, by a hash of
+    their names.
+
+    Args:
+        path: YAML file of the data set.
+
+    Returns:
+        Training images, validation images, and whether the latter were taken from the training split.
+
+    Raises:
+        ValueError: As ``load_dataset``.
+    """
+    config = read_data_config(path)
+    taken = "validation" not in config.sources()
+    if taken:
+        config = replace(config, held_out=replace(config.held_out, validation=HELD_OUT))
+    return _load(config, path, "train"), _load(config, path, "validation"), taken
+
+
+def _load(config: DataConfig, path: str | Path, split: str) -> Dataset:
+    errors = ErrorCollector()
     items = read_split(config, split, Path(path).parent, errors)
     if errors.messages:
         first, *others = errors.messages

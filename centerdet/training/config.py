@@ -187,20 +187,24 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     return read_with_overrides(path, Config, overrides)
 
 
-def read_images_config(path: str | Path | None, overrides: Sequence[str] = ()) -> ImagesConfig:
+def read_images_config(
+    path: str | Path | None, overrides: Sequence[str] = (), *, base: ImagesConfig | None = None
+) -> ImagesConfig:
     """Reads the config of a run on a data set.
 
     Keys that a section leaves out have the values of ``ImagesConfig()``. The exception is ``augmentation``: changes
     that its section leaves out do not happen.
 
     Args:
-        path: The file; ``None``: the values of ``ImagesConfig()``.
-        overrides: As in ``overrides.apply_overrides``. They change the file's values, or else the default ones.
+        path: The file; ``None``: the values of ``base``.
+        overrides: As in ``overrides.apply_overrides``. They change the file's values, or else those of ``base``.
+        base: Settings if there is no file; ``None``: ``ImagesConfig()``.
 
     Raises:
         ValueError: If the file cannot be read, or a key or value is not allowed (see ``strict_yaml.read_yaml``).
     """
     defaults = TypeAdapter(ImagesConfig).dump_python(ImagesConfig(), mode="json")
-    return read_with_overrides(
-        path, ImagesConfig, overrides, defaults, start={"augmentation": defaults.pop("augmentation")}
-    )
+    start = {"augmentation": defaults.pop("augmentation")}
+    if path is None and base is not None:
+        start = TypeAdapter(ImagesConfig).dump_python(base, mode="json")
+    return read_with_overrides(path, ImagesConfig, overrides, defaults, start=start)

@@ -13,7 +13,6 @@ from torch import nn
 
 from centerdet.data.augment import Augmentation
 from centerdet.data.crops import CropBatches, SceneSource
-from centerdet.data.dataset import load_dataset
 from centerdet.data.image_io import check_brightness
 from centerdet.detector.detector import Detector, make_codec
 from centerdet.evaluation.metrics import LabelledImages, calibrate
@@ -33,49 +32,6 @@ _LOGGER = logging.getLogger(__name__)
 
 CHECKED_IMAGES = 16  # validation images whose pixel values are checked before training
 NEW_YAW_STD = 0.01  # standard deviation of yaw weights that are drawn anew: small, as in a new network
-
-
-def train_dataset(
-    path: str | Path,
-    config: ImagesConfig,
-    *,
-    directory: str | Path,
-    init_from: Detector | None = None,
-    device: torch.device | str = "cpu",
-    resume: bool = False,
-) -> EvaluationReport:
-    """Trains on the ``train`` split of a data set; validates and calibrates on its ``validation`` split.
-
-    Args:
-        path: The data set's YAML file.
-        config: Settings; without a ``size_unit`` or ``crop_size``, they follow from the training boxes.
-        directory: As in ``train``.
-        init_from: As in ``train``.
-        device: As in ``train``.
-        resume: As in ``train``.
-
-    Returns:
-        As ``train``.
-
-    Raises:
-        ValueError: As ``load_dataset``, ``train`` and ``fit``, and if a split has no object.
-    """
-    scenes, validation = load_dataset(path, "train"), load_dataset(path, "validation")
-    for split, dataset in (("train", scenes), ("validation", validation)):
-        if not any(item.box for item in dataset.items):
-            raise ValueError(f"no image of the {split} split of {path} has an object; correct its labels")
-    boxes = [item.box for item in scenes.items if item.box]
-    return train(
-        scenes,
-        validation,
-        fill_sizes(config, boxes),
-        directory=directory,
-        has_heading=scenes.has_heading,
-        intensity_range=scenes.intensity_range,
-        init_from=init_from,
-        device=device,
-        resume=resume,
-    )
 
 
 def train(

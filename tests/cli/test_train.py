@@ -72,3 +72,23 @@ def test_without_a_heading_detections_have_only_an_axis(config, tmp_path, capsys
 def test_a_misspelt_setting_is_refused_before_any_work(tmp_path, capsys):
     assert main(["train", str(tmp_path / "data.yaml"), "--set", "training.stesp=9"]) == 2
     assert "unknown key 'training.stesp'; did you mean 'steps'?" in capsys.readouterr().err
+
+
+def test_without_a_config_the_choices_and_the_progress_are_shown(tmp_path, capfd):
+    data = write_dataset(tmp_path, "yolo", boxes=BOXES * 5)
+    run, small = tmp_path / "run", ["network.channels=[8,8]", "network.num_blocks=[1,1]", "batch_size=1"]
+    options = [word for setting in [*small, "training.steps=24"] for word in ("--set", setting)]
+    assert main(["train", str(data), "--out", str(run), "--device", "cpu", "--patience", "99", *options]) == 0
+    output, progress = capfd.readouterr()
+    assert "to validate, taken from them by name: the data set has no validation split" in output
+    assert "crop_size: 96 px, from the boxes; size_unit: " in output
+    assert "settings chosen for this number of images: batch_size 1, training.steps 24," in output
+    assert "starts from random weights" in output
+    assert re.search(r"[\d.]+ s a step: about 0:00:0\d to go", progress)
+    assert re.search(r"0:00:\d\d  step 24 \(100%\)  loss [\d.]+  AP@0.7 [\d.]+ \(best [\d.]+\)", progress)
+
+
+def test_impossible_limits_are_refused_before_any_work(tmp_path, capsys):
+    for option, value, name in (("--max-minutes", "0", "max_minutes"), ("--patience", "many", "patience")):
+        assert main(["train", str(tmp_path / "data.yaml"), option, value]) == 2
+        assert name in capsys.readouterr().err

@@ -8,7 +8,8 @@ import pytest
 from centerdet import RotatedBox
 from centerdet.model.centernet import CenterNet, NetworkConfig
 from centerdet.training.config import ImagesConfig
-from centerdet.training.own_images import train_dataset, warn_about_pixels
+from centerdet.training.dataset_run import prepare_dataset_run
+from centerdet.training.own_images import warn_about_pixels
 from centerdet.training.sizes import fill_sizes
 from tests.helpers import write_dataset
 
@@ -17,8 +18,7 @@ def test_a_split_without_objects_is_refused(tmp_path):
     path = write_dataset(tmp_path, "yolo")
     write_dataset(tmp_path, "yolo", boxes=[None], split="validation")
     with pytest.raises(ValueError, match="no image of the validation split of .* has an object"):
-        train_dataset(path, ImagesConfig(), directory=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+        prepare_dataset_run(path)
 
 
 @pytest.mark.parametrize(

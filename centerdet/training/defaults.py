@@ -1,0 +1,61 @@
+"""Settings that follow from the size of a data set, for training without a config file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from centerdet.data.augment import AugmentationConfig
+from centerdet.training.config import ImagesConfig, TrainingConfig
+
+# docs/own-images.md has the resulting table. The steps grow with the cube root of the number of images: more images
+# need more steps, and each image is seen less often.
+REFERENCE_IMAGES, REFERENCE_STEPS = 1000, 6000
+MIN_STEPS, MAX_STEPS = 2000, 20_000
+STEPS_MULTIPLE = 100
+FINE_TUNING_SHARE = 1 / 3  # of the steps, if training starts from weights
+FINE_TUNING_RATE = 1e-3  # learning rate, if training starts from weights
+VALIDATIONS = 10  # of a run
+WARMUP_SHARE = 0.05  # of the steps
+FEW_IMAGES = 1000  # with fewer, augmentation is stronger
+BATCH_SIZE, SMALL_BATCH_SIZE, SMALL_BATCH_IMAGES = 16, 8, 50  # with fewer than that many images, small batches
+
+
+def default_config(images: int, *, fine_tuning: bool, steps: int | None = None) -> ImagesConfig:
+    """Returns the settings for a data set of that size.
+
+    Args:
+        images: Number of training images.
+        fine_tuning: Whether training starts from weights.
+        steps: Number of steps, on which warm-up and validations depend; ``None``: chosen as well.
+    """
+    steps = steps or _choose_steps(images, fine_tuning)
+    config = ImagesConfig()
+    training = TrainingConfig(
+        steps=steps,
+        learning_rate=FINE_TUNING_RATE if fine_tuning else config.training.learning_rate,
+        warmup_steps=round(WARMUP_SHARE * steps),
+        validate_every=max(1, steps // VALIDATIONS),
+    )
+    return replace(
+        config,
+        training=training,
+        batch_size=SMALL_BATCH_SIZE if images < SMALL_BATCH_IMAGES else BATCH_SIZE,
+        augmentation=_strong() if images < FEW_IMAGES else config.augmentation,
+    )
+
+
+def _choose_steps(images: int, fine_tuning: bool) -> int:
+    steps = min(MAX_STEPS, max(MIN_STEPS, REFERENCE_STEPS * (images / REFERENCE_IMAGES) ** (1 / 3)))
+    return STEPS_MULTIPLE * round((FINE_TUNING_SHARE if fine_tuning else 1) * steps / STEPS_MULTIPLE)
+
+
+def _strong() -> AugmentationConfig:
+    return replace(
+        ImagesConfig().augmentation,
+        rotation=45.0,
+        scale=(0.8, 1.25),
+        brightness=0.15,
+        contrast=0.2,
+        gamma=(0.8, 1.25),
+        noise=0.02,
+    )

@@ -1,0 +1,53 @@
+"""Settings that follow from the data set when there is no config file."""
+
+import pytest
+
+from centerdet.data.dataset import load_training_splits
+from centerdet.training.dataset_run import prepare_dataset_run
+from centerdet.training.defaults import default_config
+from tests.helpers import BOXES, ROOT, write_dataset
+
+
+@pytest.mark.parametrize(
+    ("images", "fine_tuning", "steps"),
+    [(1, False, 2000), (300, False, 4000), (1000, False, 6000), (10**6, False, 20_000), (1000, True, 2000)],
+)
+def test_steps_grow_with_the_data_set(images, fine_tuning, steps):
+    config = default_config(images, fine_tuning=fine_tuning)
+    assert config.training.steps == steps
+    assert config.training.validate_every == steps // 10
+    assert config.training.learning_rate == (1e-3 if fine_tuning else 4e-3)
+
+
+def test_few_images_get_stronger_augmentation_and_very_few_small_batches():
+    few, many = (default_config(count, fine_tuning=False) for count in (49, 1000))
+    assert (few.batch_size, many.batch_size) == (8, 16)
+    assert few.augmentation.rotation > many.augmentation.rotation
+    assert few.augmentation.scale[0] < many.augmentation.scale[0]
+
+
+def test_set_changes_defaults_and_what_depends_on_the_steps_follows(tmp_path):
+    path = write_dataset(tmp_path, "yolo")
+    write_dataset(tmp_path, "yolo", split="validation")
+    run = prepare_dataset_run(path, overrides=["training.steps=300", "augmentation.rotation=7"])
+    assert (run.config.training.validate_every, run.config.training.warmup_steps) == (30, 15)
+    assert (run.config.augmentation.rotation, run.config.batch_size) == (7, 8)
+    assert "crop_size: 96 px, from the boxes" in run.choices[1]
+    own = prepare_dataset_run(path, config_path=ROOT / "configs" / "images.yaml", overrides=["crop_size=64"])
+    assert own.config.training.steps == 6000
+    assert "crop_size: 64 px; " in own.choices[1]
+    assert "images.yaml" in own.choices[2]
+
+
+def test_without_a_validation_split_some_training_images_validate(tmp_path):
+    path = write_dataset(tmp_path, "csv", boxes=BOXES * 10)
+    train, validation, taken = load_training_splits(path)
+    assert taken
+    names = [{item.path.name for item in part.items} for part in (train, validation)]
+    assert not names[0] & names[1]
+    assert len(names[0] | names[1]) == 40
+    assert 3 <= len(names[1]) <= 15
+    assert [item.path for item in load_training_splits(path)[1].items] == [item.path for item in validation.items]
+    assert "taken from them by name" in prepare_dataset_run(path).choices[0]
+    path.write_text(path.read_text() + "held_out: {validation: 0.5}\n")
+    assert not load_training_splits(path)[2]
