@@ -35,8 +35,8 @@ docs:
 	$(PYTHON) -m pytest -q tests/test_docs.py
 
 figures:
-	$(PYTHON) tools/draw_figures.py
-	$(PYTHON) tools/write_architecture.py
+	$(PYTHON) tools/draw_figures.py --overwrite
+	$(PYTHON) tools/write_architecture.py --overwrite
 
 ci:
 	.ci/run

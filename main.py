@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 import centerdet
-from centerdet.cli.common import fail_cleanly, parse_evaluation_options, select_device
+from centerdet.cli.common import Parser, fail_cleanly, parse_evaluation_options, select_device
 from centerdet.cli.output_kinds import write_html, write_json
 from centerdet.cli.streams import run_all
 from centerdet.detector.base import BaseDetector
@@ -35,7 +35,7 @@ PREFETCH = 64  # samples drawn while the detector works on as many
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--threshold", type=float, help="score threshold (default: the one stored with the weights)")
     parser.add_argument(
         "--refine", action=argparse.BooleanOptionalAction, default=True, help="add the row with refinement"

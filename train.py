@@ -12,6 +12,7 @@ from pathlib import Path
 
 import centerdet
 from centerdet.cli.common import (
+    Parser,
     add_device_option,
     add_limit_options,
     add_set_option,
@@ -30,7 +31,7 @@ DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="default: configs/default.yaml")
     add_set_option(parser)
     add_limit_options(parser)

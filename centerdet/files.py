@@ -49,16 +49,16 @@ def writes_through(path: str | Path) -> bool:
     These are opened and written. To rename a file over them would destroy them.
     """
     link = Path(path)
-    for _ in range(_MAX_LINKS):
-        link = Path(os.path.realpath(link.parent)) / link.name
-        if not link.is_symlink():
-            break
-        if link.is_relative_to("/dev") or link.is_relative_to("/proc"):
-            return True
-        link = link.parent / link.readlink()
     try:
+        for _ in range(_MAX_LINKS):
+            link = Path(os.path.realpath(link.parent)) / link.name
+            if not link.is_symlink():
+                break
+            if link.is_relative_to("/dev") or link.is_relative_to("/proc"):
+                return True
+            link = link.parent / link.readlink()
         mode = Path(path).stat().st_mode
-    except (OSError, ValueError):  # the latter for a null byte
+    except (OSError, ValueError):  # also a name that is too long; the latter for a null byte
         return False
     return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
 

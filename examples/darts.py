@@ -20,7 +20,7 @@ from skimage.draw import disk, polygon
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout without installation
 
 import centerdet
-from centerdet.cli.common import add_device_option, fail_cleanly, select_device
+from centerdet.cli.common import Parser, add_device_option, fail_cleanly, select_device
 
 HEIGHT, WIDTH = 160, 208  # px
 BACKGROUND, NOISE_STD = 0.35, 0.12  # of the full scale
@@ -53,7 +53,7 @@ def draw(rng: np.random.Generator) -> tuple[NDArray[np.float64], centerdet.Rotat
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=3000, help="optimiser steps; default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("runs/darts"), help="folder of the run; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")

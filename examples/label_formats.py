@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT.parent))  # runs from a checkout without installation
 
 import centerdet
-from centerdet.cli.common import fail_cleanly
+from centerdet.cli.common import Parser, fail_cleanly
 from centerdet.data.formats import READERS, LabelFormat
 from centerdet.data.label_writers import write_labels
 from centerdet.data.ultralytics_yaml import format_data_yaml
@@ -79,7 +79,7 @@ def write_images(folder: Path) -> None:
 @fail_cleanly
 def main(arguments: list[str] | None = None) -> None:
     """Writes the images once, and the labels in each format."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "labels", help="folder; default: %(default)s")
     options = parser.parse_args(arguments)
     write_images(options.out / "images")

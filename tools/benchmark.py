@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import add_threads_option, fail_cleanly, set_threads
+from centerdet.cli.common import Parser, add_threads_option, fail_cleanly, set_threads
 from centerdet.cli.output_kinds import is_json_report, write_json
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.detector.base import BaseDetector
@@ -43,7 +43,7 @@ BASELINE, REFERENCE = "regression baseline", "make_data, scene by scene"
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30, help="number of rounds; default: %(default)s")
     parser.add_argument(
         "--weights", nargs="+", default=list(PRETRAINED), help="files, or names of shipped weights (default: all names)"

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import WEIGHTS_HELP, fail_cleanly
+from centerdet.cli.common import WEIGHTS_HELP, Parser, fail_cleanly
 from centerdet.cli.output_kinds import encode_png, is_png, mark_png
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.drawing import contact_sheet, draw_detection
@@ -103,7 +103,7 @@ def _draw_row(
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--weights", help=WEIGHTS_HELP)
     parser.add_argument("--metrics", type=Path, default=ROOT / "docs" / "run" / "metrics.jsonl", help="of a run")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of the pictures; default: %(default)s")

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import add_device_option, add_threads_option, fail_cleanly, select_device, set_threads
+from centerdet.cli.common import Parser, add_device_option, add_threads_option, fail_cleanly, select_device, set_threads
 from centerdet.synthetic.batches import Phase, SyntheticBatches
 from centerdet.training.config import Config, read_config
 from centerdet.training.run import TrainingRun
@@ -35,7 +35,7 @@ PARTS = ("scenes", "targets", "forward", "loss", "backward", "optimiser", "rest"
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "default.yaml", help="default: %(default)s")
     parser.add_argument("--steps", type=int, default=30, help="steps of each kind; default: %(default)s")
     add_device_option(parser)

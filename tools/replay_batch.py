@@ -13,13 +13,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
-from centerdet.cli.common import add_device_option, fail_cleanly, select_device
+from centerdet.cli.common import Parser, add_device_option, fail_cleanly, select_device
 from centerdet.training.replay import replay
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="the batch that the stopped run kept")
     add_device_option(parser)
     return parser.parse_args(arguments)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import fail_cleanly, parse_evaluation_options, select_device
+from centerdet.cli.common import Parser, fail_cleanly, parse_evaluation_options, select_device
 from centerdet.cli.output_kinds import write_json
 
 NOISE_LEVELS = (0.6, 0.7, 0.8, 0.9, 1.0)
@@ -41,7 +41,7 @@ class Cell(NamedTuple):
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     return parse_evaluation_options(parser, arguments, num_samples=2000, seed=20_261_124)  # samples in each cell
 
 

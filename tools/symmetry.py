@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
 from centerdet.box import paired_iou, yaw_error
-from centerdet.cli.common import fail_cleanly, parse_evaluation_options, select_device
+from centerdet.cli.common import Parser, fail_cleanly, parse_evaluation_options, select_device
 from centerdet.cli.output_kinds import write_json
 from centerdet.detector.base import BaseDetector
 from centerdet.model.dihedral import matrices, transform
@@ -50,7 +50,7 @@ class Agreement(NamedTuple):
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image-size", type=int, default=200, help="side of the scenes in px; default: %(default)s")
     return parse_evaluation_options(parser, arguments, num_samples=1000, seed=20_261_125)
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import fail_cleanly, set_threads
+from centerdet.cli.common import Parser, fail_cleanly, set_threads
 from centerdet.synthetic.batches import CurriculumConfig, SyntheticBatches
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.second_stage_fit import fit_second_stage, with_second_stage
@@ -24,7 +24,7 @@ VALIDATION_SEED, VALIDATION_SCENES, CALIBRATION_SCENES = 1_000_000, 1000, 10_000
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", nargs="+", help="names or paths as centerdet.load takes them, the cheapest first")
     parser.add_argument("--out", type=Path, default=Path("runs/second_stage"), help="folder of the run")
     parser.add_argument("--blocks", type=int, help="blocks of 512 scenes to train on")

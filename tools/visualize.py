@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import WEIGHTS_HELP, fail_cleanly
+from centerdet.cli.common import WEIGHTS_HELP, Parser, fail_cleanly
 from centerdet.cli.output_kinds import is_png, write_png
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.cli.streams import one_line
@@ -46,7 +46,7 @@ class Scene(NamedTuple):
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="*", type=Path, help="image files (default: generated scenes)")
     parser.add_argument("--out", type=Path, default=Path("heatmaps.png"), help="the sheet; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="seed of the generated scenes; default: %(default)s")
@@ -73,15 +73,19 @@ def main(arguments: list[str] | None = None) -> None:
     """Draws the sheet."""
     options = parse_arguments(arguments)
     detector = centerdet.load(options.weights, threshold=options.threshold)
+    errors: list[str] = []
     scenes: Iterable[Scene] = (
-        read_scenes(options.images, detector) if options.images else generate(options.seed, options.num_samples)
+        read_scenes(options.images, detector, errors) if options.images else generate(options.seed, options.num_samples)
     )
     if options.worst:
         scenes = find_worst(detector, scenes, options.worst)
     tiles = [draw(detector, scene, options.scale) for scene in scenes]
-    sheet = contact_sheet(tiles, columns=options.columns)
-    write_png(options.out, sheet)
+    if not tiles:
+        raise ValueError("; ".join(errors))
+    write_png(options.out, contact_sheet(tiles, columns=options.columns))
     print(f"{len(tiles)} images drawn to {one_line(options.out)}")
+    if errors:
+        raise ValueError(f"skipped {len(errors)} of {len(options.images)} images: {'; '.join(errors)}")
 
 
 def draw(detector: centerdet.Detector, scene: Scene, scale: int) -> NDArray:
@@ -117,10 +121,13 @@ def find_worst(detector: centerdet.Detector, scenes: Iterable[Scene], count: int
     return [scene for _, scene in worst]
 
 
-def read_scenes(paths: list[Path], detector: centerdet.Detector) -> Iterator[Scene]:
-    """Image files as grey arrays, without a true box."""
+def read_scenes(paths: list[Path], detector: centerdet.Detector, errors: list[str]) -> Iterator[Scene]:
+    """Image files as grey arrays, without a true box; ``errors`` receives a message for each other file."""
     for path in paths:
-        yield Scene(path.name, pad_small(read_usable(path, detector.check)), None)
+        try:
+            yield Scene(path.name, pad_small(read_usable(path, detector.check)), None)
+        except ValueError as error:
+            errors.append(str(error))
 
 
 if __name__ == "__main__":

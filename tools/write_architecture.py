@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 from centerdet import CenterNet
-from centerdet.cli.common import fail_cleanly
+from centerdet.cli.common import Parser, fail_cleanly
 from centerdet.cli.output_kinds import is_architecture
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs
 from centerdet.files import write_atomically
@@ -86,7 +85,7 @@ def _kind(layer: nn.Module) -> str:
 @fail_cleanly
 def main(arguments: list[str] | None = None) -> None:
     """Writes the file."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "default.yaml")
     parser.add_argument("--out", type=Path, default=ROOT / "architecture.txt")
     add_overwrite_option(parser)

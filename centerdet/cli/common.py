@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import centerdet
 import centerdet.data
@@ -27,6 +27,14 @@ EXIT_ERROR, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141  # the last two: 12
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
 MAX_MMAP_THRESHOLD = 32 * 2**20  # bytes: the largest value that glibc allows
 TRIM_THRESHOLD = 2**30  # bytes of free memory that malloc keeps
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser of a command line whose errors are one line, safe for a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the error and ends the command with exit code 2."""
+        self.exit(EXIT_ERROR, f"error: {one_line(message)}; {self.prog} --help lists the options\n")
 
 
 def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from centerdet.cli.common import add_command, add_data_argument, add_detector_options, load_detector
 from centerdet.cli.output_kinds import is_html_report, is_json_report, write_html, write_json
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, dataset_files, weights_file
-from centerdet.cli.streams import printable, run_all
+from centerdet.cli.streams import one_line, printable, run_all
 
 if TYPE_CHECKING:
     from centerdet.data.dataset import Dataset
@@ -24,7 +25,9 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
         commands,
         "evaluate",
         "score a detector on a data set",
-        "AP@0.7 is the fraction of images with rotated IoU > 0.7, of the images that have a true or a predicted box.",
+        "AP@0.7 is the fraction of images with rotated IoU > 0.7, of the images that have a true or a predicted box.\n"
+        "An error in a label ends the command before it begins. Images that cannot be read are reported and left out\n"
+        "of the scores; the exit code is then 2.",
     )
     add_data_argument(parser)
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="default: %(default)s")
@@ -37,6 +40,7 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from centerdet.data.dataset import load_dataset
+    from centerdet.data.labels import ErrorCollector
     from centerdet.evaluation.metrics import predict_all
     from centerdet.evaluation.report import summarise
 
@@ -46,9 +50,18 @@ def _evaluate(options: argparse.Namespace) -> None:
     ]
     inputs = chain(weights_file(options.weights), dataset_files(options.data))
     check_outputs(outputs, inputs, overwrite=options.overwrite)
-    dataset, detector = load_dataset(options.data, options.split), load_detector(options)
+    unreadable = ErrorCollector()
+    dataset = load_dataset(options.data, options.split, unreadable=unreadable)
+    skipped: list[Path | None] = []
+    for message in unreadable.messages:
+        _report_skipped(skipped, message)
+    if not dataset.items:
+        raise ValueError(f"no image of the {options.split} split of {options.data} could be read, see above")
+    detector = load_detector(options)
     _use_intensity_range(dataset, detector, options.data)
-    results = predict_all(detector, dataset, progress=True, ignore_threshold=True)
+    scenes = dataset.readable(partial(_report_skipped, skipped))
+    results = predict_all(detector, scenes, count=len(dataset), progress=True, ignore_threshold=True)
+    dataset = dataset.without(skipped)
     results = results._replace(has_heading=results.has_heading and dataset.has_heading)
     report = summarise(results.above(detector.threshold))
 
@@ -66,6 +79,17 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     # The scores first: neither a closed output nor a full disk costs what can still be written.
     run_all(partial(print, report, flush=True), write_scores, write_report)
+    if skipped:
+        count = len(skipped) + len(dataset)
+        raise ValueError(f"{len(skipped)} of {count} images could not be read, see above; the scores are of the others")
+
+
+def _report_skipped(skipped: list[Path | None], message: str, path: Path | None = None) -> None:
+    """Remembers an image that is left out, and reports it."""
+    from tqdm import tqdm
+
+    skipped.append(path)
+    tqdm.write(f"skipped: {one_line(message)}", file=sys.stderr)
 
 
 def _use_intensity_range(dataset: Dataset, detector: BaseDetector, path: Path) -> None:

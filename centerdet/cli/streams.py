@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 
+from centerdet.native_messages import separate_stderr
+
+_STDERR = 2
+
 
 def printable(text: str) -> str:
     r"""Returns a text for a terminal: control characters, and bytes of names that are not UTF-8, as \x1b or \xff."""
@@ -79,7 +83,7 @@ def safe_streams() -> Iterator[None]:
     """Makes the standard streams of a command safe during the ``with`` block.
 
     Closed descriptors 0 to 2 are opened on the null device, since the next file that is opened would get their number,
-    and libraries would print into it. Errors in writing to stderr are ignored.
+    and libraries would print into it. Errors in writing to stderr are ignored. What image decoders print is hidden.
     """
     for descriptor in (0, 1, 2):
         try:
@@ -87,16 +91,35 @@ def safe_streams() -> Iterator[None]:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
     before = sys.stderr
-    lenient = _LenientStream(before)
-    sys.stderr = cast(Any, lenient)
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None and getattr(sys.stdout, "errors", None) == "strict":
         reconfigure(errors="backslashreplace")  # a terminal without some character costs no result
+    with separate_stderr() as copy:
+        lenient = _LenientStream(_on_descriptor(before, copy))
+        sys.stderr = cast(Any, lenient)
+        try:
+            yield
+        finally:
+            lenient.flush()
+            if sys.stderr is lenient:
+                sys.stderr = before
+
+
+def _on_descriptor(stream: IO[str] | None, descriptor: int | None) -> IO[str] | None:
+    """Returns a stream like stderr on another descriptor; the stream itself if it is not on descriptor 2."""
     try:
-        yield
-    finally:
-        if sys.stderr is lenient:
-            sys.stderr = before
+        if stream is None or descriptor is None or stream.fileno() != _STDERR:
+            return stream
+    except (OSError, ValueError, AttributeError):
+        return stream
+    return open(
+        descriptor,
+        "w",
+        buffering=1,
+        encoding=getattr(stream, "encoding", None),
+        errors="backslashreplace",
+        closefd=False,
+    )
 
 
 def flush_stdout() -> None:

@@ -64,7 +64,7 @@ def read_csv(path: Path, *, has_heading: bool, errors: ErrorCollector) -> dict[s
         ValueError: If the file cannot be read, or has another header.
     """
     try:
-        text = read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig")
+        text = read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig", "surrogateescape")  # as names of files
         rows = list(csv.reader(io.StringIO(text, newline="")))
     except (ValueError, csv.Error) as error:
         raise ValueError(f"cannot read labels {path}: {error}; give a CSV file") from None
@@ -91,7 +91,7 @@ def write_csv(path: Path, boxes: Mapping[str, RotatedBox | None]) -> None:
     writer.writerow(COLUMNS)
     for image, box in boxes.items():
         writer.writerow([image, *(f"{value:.6f}" for value in box.to_array())] if box else [image, *[""] * 5])
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode(errors="surrogateescape"))
 
 
 def _parse_row(header: list[str], row: list[str]) -> tuple[str, dict[str, float]]:

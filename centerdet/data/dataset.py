@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -59,19 +60,43 @@ class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
         image = read_usable(path, partial(to_unit_range, intensity_range=self.intensity_range))
         return pad_small(image), box
 
+    def readable(self, on_error: Callable[[str, Path], None]) -> Iterator[tuple[NDArray, RotatedBox | None]]:
+        """Yields the images that can be read, in order.
 
-def load_dataset(path: str | Path, split: Literal["train", "validation", "test"]) -> Dataset:
+        Args:
+            on_error: Called with a message and the file for each of the others, which are left out.
+        """
+        for index, item in enumerate(self.items):
+            try:
+                pair = self[index]
+            except (ValueError, MemoryError) as error:
+                on_error(str(error), item.path)
+                continue
+            yield pair
+
+    def without(self, paths: Collection[Path | None]) -> Dataset:
+        """Returns the data set without some of its files."""
+        rest = copy(self)  # with the same intensity range
+        rest.items = tuple(item for item in self.items if item.path not in paths)
+        return rest
+
+
+def load_dataset(
+    path: str | Path, split: Literal["train", "validation", "test"], *, unreadable: ErrorCollector | None = None
+) -> Dataset:
     """Loads the labelled images of one split.
 
     Args:
         path: YAML file of the data set.
         split: Name of the split.
+        unreadable: Receives a message for each image that cannot be read, and that is left out; ``None``: such an image
+            is an error.
 
     Raises:
         ValueError: If the file or the split is missing, or a label has an error. The message names the first error,
             with file and line, and the number of further ones.
     """
-    return _load(read_data_config(path), path, split)
+    return _load(read_data_config(path), path, split, unreadable)
 
 
 def load_training_splits(path: str | Path) -> tuple[Dataset, Dataset, bool]:
@@ -96,9 +121,12 @@ def load_training_splits(path: str | Path) -> tuple[Dataset, Dataset, bool]:
     return _load(config, path, "train"), _load(config, path, "validation"), taken
 
 
-def _load(config: DataConfig, path: str | Path, split: str) -> Dataset:
+def _load(config: DataConfig, path: str | Path, split: str, unreadable: ErrorCollector | None = None) -> Dataset:
     errors = ErrorCollector()
-    items = read_split(config, split, Path(path).parent, errors)
+    try:
+        items = read_split(config, split, Path(path).parent, errors, unreadable=unreadable)
+    except ValueError as error:
+        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
     if errors.messages:
         first, *others = errors.messages
         more = f" (and {len(others)} more: centerdet check {path} lists them all)" if others else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, ImageFileDirectory_v2
 
 from centerdet.files import open_regular
@@ -36,8 +36,10 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings(), open_regular(path) as file:
             warnings.simplefilter("ignore")  # Pillow warns of large images, which are refused below anyway
-            width, height = _npy_size(path, file) if path.suffix.lower() == ".npy" else _picture_size(file)
             length = os.fstat(file.fileno()).st_size
+            if length == 0:
+                raise ValueError("it is empty; give another copy")
+            width, height = _npy_size(path, file) if path.suffix.lower() == ".npy" else _picture_size(file)
             if length > width * height * MAX_PIXEL_BYTES + MAX_EXTRA_BYTES:
                 raise ValueError(f"it has {length:,} bytes, too many for {width} x {height} pixels; save it again")
             return width, height
@@ -50,6 +52,10 @@ def unreadable(path: Path, reason: object) -> ValueError:
     text = " ".join(str(reason).split())
     if isinstance(reason, Exception) and (not text or isinstance(reason, LookupError | struct.error | MemoryError)):
         text = "too little memory" if isinstance(reason, MemoryError) else f"it is damaged ({type(reason).__name__})"
+    if isinstance(reason, UnidentifiedImageError):
+        text = f"it is damaged, or none of {', '.join(FORMATS)}"
+    elif isinstance(reason, OSError | SyntaxError):  # of Pillow
+        text = f"it is damaged ({text})"
     remedy = "" if ";" in text else "; give another copy, or save it again as PNG"
     return ValueError(f"cannot read {path}: {text}{remedy}")
 
@@ -72,6 +78,8 @@ def _picture_size(file: BinaryIO) -> tuple[int, int]:
         tags = ImageFileDirectory_v2(start[: _TIFF_HEADERS[start[:4]]])
         file.seek(tags.next)
         tags.load(file)
+        if not (isinstance(tags.get(IMAGEWIDTH), int) and isinstance(tags.get(IMAGELENGTH), int)):
+            raise ValueError("it is damaged: its header has no width and height (TIFF tags 256 and 257)")
         (width, height), turn = (tags[IMAGEWIDTH], tags[IMAGELENGTH]), tags.get(_ORIENTATION, 1)
         _check_size(width, height)
         _check_pages(_count_pages(file, start))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from centerdet.data.folders import list_files
 from centerdet.data.image_headers import MAX_EXTRA_BYTES, MAX_PIXEL_BYTES, MAX_PIXELS, image_size, unreadable
 from centerdet.files import open_regular, read_regular
+from centerdet.native_messages import hide_native_messages
 from centerdet.preprocessing import MIN_SIDE, to_unit_range
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
@@ -111,11 +112,12 @@ def _mix_channels(colours: NDArray) -> NDArray:
 
 @contextmanager
 def _opencv_silent() -> Iterator[None]:
-    """Keeps OpenCV from printing to stderr: the error is reported by an exception."""
+    """Keeps OpenCV and its decoders from printing to stderr: the error is reported by an exception."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        yield
+        with hide_native_messages():
+            yield
     finally:
         cv2.utils.logging.setLogLevel(level)
 

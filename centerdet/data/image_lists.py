@@ -54,11 +54,11 @@ def _find_in(place: Path, root: Path) -> FoundImages:
 def _read_list(path: Path, root: Path) -> list[Path]:
     """Returns the images that a text file names; lines start from its folder, or else from ``root``."""
     try:
-        lines = read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig").splitlines()
+        text = read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig", "surrogateescape")
     except ValueError as error:
         raise ValueError(f"cannot read the list of images {path}: {error}") from None
     images: dict[Path, None] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines, which splits some names
         if name := line.strip():
             choices = [_normalise(folder / name) for folder in (path.parent, root)]
             existing = [choice for choice in choices if choice.is_file()]

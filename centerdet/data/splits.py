@@ -55,13 +55,15 @@ def split_images(config: DataConfig, split: str, root: Path) -> list[Path]:
 
 def _assign_split(name: str, held_out: HeldOut) -> str:
     """Chooses the split of an image from its name alone: other images make no difference."""
-    chance = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
+    chance = int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:4], "big") / 2**32
     if chance < held_out.test:
         return "test"
     return "validation" if chance < held_out.test + held_out.validation else "train"
 
 
-def read_split(config: DataConfig, split: str, root: Path, errors: ErrorCollector) -> list[Item]:
+def read_split(
+    config: DataConfig, split: str, root: Path, errors: ErrorCollector, *, unreadable: ErrorCollector | None = None
+) -> list[Item]:
     """Reads the labels of a split.
 
     Args:
@@ -69,6 +71,7 @@ def read_split(config: DataConfig, split: str, root: Path, errors: ErrorCollecto
         split: Name of the split.
         root: Folder from which the paths of the config start.
         errors: Receives the errors in labels, then the files that are no images.
+        unreadable: Receives the files that are no images, in place of ``errors``.
 
     Returns:
         The images with their boxes. Images with errors are left out.
@@ -91,7 +94,7 @@ def read_split(config: DataConfig, split: str, root: Path, errors: ErrorCollecto
         if size is not None:
             with errors.collect():
                 items.append(Item(files[name], _choose_box(objects, files[name], size, config)))
-    errors.messages += image_errors.messages
+    (errors if unreadable is None else unreadable).messages += image_errors.messages
     return items
 
 

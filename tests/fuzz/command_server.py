@@ -20,7 +20,7 @@ SCRIPTS = {"centerdet": "centerdet.cli.main", "main.py": "main", "train.py": "tr
 PRELOADED = [
     *("centerdet.data.validate", "centerdet.data.dataset", "centerdet.data.predict", "centerdet.cli.writers"),
     *("centerdet.evaluation.html_report", "centerdet.training.own_images", "centerdet.export.onnx", "tqdm"),
-    *("sympy", "torch._dynamo", "onnxruntime", "shapely", "torch.utils.tensorboard"),
+    *("sympy", "torch._dynamo", "onnxruntime", "shapely", "torch.utils.tensorboard", "encodings.utf_8_sig"),
 ]
 
 

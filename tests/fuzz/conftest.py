@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.helpers import ROOT, make_detector, write_dataset
+from tests.helpers import BOXES, ROOT, make_detector, write_dataset
 
 MEMORY = 2**30  # bytes beyond those of the idle server
 SECONDS = 30
@@ -46,8 +47,8 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
     make_detector().save(folder / "weights.safetensors")
     (folder / "config.yaml").write_text(CONFIG)
-    for split in ("train", "validation", "test"):
-        write_dataset(folder, "yolo", split=split)
+    for shift, split in enumerate(("train", "validation", "test")):  # no image is in two splits
+        write_dataset(folder, "yolo", [replace(box, x=box.x + shift) for box in BOXES if box], split=split)
     image = np.random.default_rng(0).integers(0, 256, (64, 80), dtype=np.uint8)
     for name in ("image.png", "image.jpg", "image.tif", "image.bmp"):
         cv2.imwrite(str(folder / name), image)

@@ -1,0 +1,300 @@
+"""Commands whose outputs name other files, whose streams or disk fail, and whose files have odd names.
+
+Nothing that the user has is lost: every file stays as it was, and what is computed is written.
+"""
+
+import csv
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from centerdet.data.image_io import read_image
+from tests.fuzz.conftest import snapshot
+from tests.fuzz.test_readers import png
+
+PREDICT = "centerdet predict image.png --weights weights.safetensors"
+EVALUATE = "centerdet evaluate data.yaml --split train --weights weights.safetensors"
+
+# Commands whose output names an input, another output, or a file of another origin.
+WRONG_OUTPUTS = [
+    *(f"{PREDICT} --out {name}" for name in ("image.png", "weights.safetensors", "notes.txt", "hard.csv", "soft.csv")),
+    *(f"{PREDICT} --overwrite --out {name}" for name in ("image.png", "./train/../image.png", "hard.csv", "soft.csv")),
+    *(f"{PREDICT} --format {name} --out notes.txt" for name in ("jsonl", "cvat", "label-studio")),
+    "centerdet predict train/images --weights weights.safetensors --save-images train/images",
+    "centerdet predict train/images --weights weights.safetensors --save-images train/images --overwrite",
+    "centerdet predict train/images --weights weights.safetensors --format yolo --out train/labels",
+    f"{PREDICT} --out {'x' * 300}.csv",
+    f"{PREDICT} --out nowhere/found.csv",
+    f"{PREDICT} --out train",
+    f"{EVALUATE} --json data.yaml",
+    f"{EVALUATE} --json weights.safetensors --overwrite",
+    f"{EVALUATE} --json train/labels/001.txt --overwrite",
+    f"{EVALUATE} --html-report train/images/001.png --overwrite",
+    f"{EVALUATE} --html-report data.yaml",
+    f"{EVALUATE} --json new --html-report ./new",
+    "centerdet check data.yaml --out data.yaml",
+    "centerdet check data.yaml --out train/images/001.png --overwrite",
+    "centerdet check data.yaml --out validation/labels/001.txt --overwrite",
+    "centerdet check data.yaml --out notes.txt",
+    "centerdet export weights.safetensors",
+    "centerdet export hard.onnx --weights weights.safetensors --overwrite",
+    "centerdet export /dev/null --weights weights.safetensors",
+    "centerdet train data.yaml --config config.yaml --out finished",
+    "main.py --num-samples 2 --weights weights.safetensors --json weights.safetensors --overwrite",
+    "main.py --num-samples 2 --weights weights.safetensors --html-report notes.txt",
+    "visualize.py image.png --weights weights.safetensors --out image.png --overwrite",
+    "visualize.py image.png --weights weights.safetensors --out weights.safetensors",
+]
+
+
+@pytest.mark.parametrize("command", WRONG_OUTPUTS)
+def test_no_output_replaces_what_is_no_earlier_result(command, run, place):
+    (place / "notes.txt").write_text("my notes\n")
+    (place / "hard.csv").hardlink_to(place / "image.png")
+    (place / "hard.onnx").hardlink_to(place / "weights.safetensors")
+    (place / "soft.csv").symlink_to("image.png")
+    (place / "finished").mkdir()
+    (place / "finished" / "best.safetensors").write_bytes(b"weights")
+    before = snapshot(place)
+    script, *arguments = command.split()
+    done = run(script, *arguments)
+    assert done.code == 2, done.err
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert any(word in done.err for word in ("another", "--overwrite", "move it", "name a file", "ends in", ".onnx"))
+    assert snapshot(place) == before
+
+
+def test_overwrite_replaces_files_of_another_origin(run, place):
+    for name in ("notes.txt", "image.txt"):
+        (place / name).write_text("my notes\n")
+    assert run(*f"{PREDICT} --out notes.txt --overwrite".split()).code == 0
+    assert run(*f"{PREDICT} --format yolo --out . --overwrite".split()).code == 0
+    assert "my notes" not in (place / "notes.txt").read_text() + (place / "image.txt").read_text()
+
+
+def test_earlier_results_are_replaced_and_hard_links_to_them_are_kept(run, place):
+    for command in (f"{PREDICT} --out a.csv", f"{EVALUATE} --json a.json", "centerdet check data.yaml --out a.png"):
+        script, *arguments = command.split()
+        assert run(script, *arguments).code == 0
+        path = place / arguments[-1]
+        (place / "copy").unlink(missing_ok=True)
+        (place / "copy").hardlink_to(path)
+        content = path.read_bytes()
+        assert run(script, *arguments).code == 0
+        assert (place / "copy").read_bytes() == content
+        assert not (place / "copy").samefile(path)
+
+
+DEVICES = [
+    (f"{PREDICT} --out {{}}", "image,x,y"),
+    (f"{PREDICT} --format cvat --out {{}}", "<annotations>"),
+    (f"{EVALUATE} --json {{}}", '"samples"'),
+    ("centerdet check data.yaml --out {}", ""),
+]
+
+
+@pytest.mark.parametrize(("command", "expected"), DEVICES)
+def test_devices_are_written_and_not_replaced(command, expected, run, place):
+    assert run(*command.format("/dev/null").split()).code == 0
+    assert Path("/dev/null").is_char_device()
+    if expected:
+        done = run(*command.format("/dev/stdout").split())
+        assert (done.code, done.err) == (0, "")
+        assert expected in done.out
+    os.mkfifo(place / "pipe")
+    done = run(*command.format("pipe").split())  # no process reads it: an error, not a hang
+    assert done.code == 2
+    assert "cannot write pipe" in done.err
+    assert (place / "pipe").is_fifo()
+
+
+def first_cells(path):
+    """The first cell of each row of a CSV file."""
+    return [row[0] for row in csv.reader(io.StringIO(path.read_bytes().decode(), newline=""))]
+
+
+def many_images(place, count=40):
+    for number in range(count):
+        shutil.copy(place / "image.png", place / "train" / "images" / f"more-{number}.png")
+    return "centerdet predict train/images --weights weights.safetensors"
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+def test_a_full_disk_leaves_whole_lines(format, run, place):
+    command = f"{many_images(place)} --format {format} --out found"
+    complete = run(*command.split())
+    lines = (place / "found").read_bytes().splitlines(keepends=True)
+    limit = sum(map(len, lines[:20])) + 7  # bytes: inside a line
+    done = run(*command.split(), file_size=limit)
+    assert (complete.code, done.code) == (0, 2)
+    assert done.err == "error: cannot write found: File too large; the results before are complete\n"
+    assert (place / "found").read_bytes() == b"".join(lines[:20])
+
+
+def test_a_full_disk_does_not_cost_scores_and_small_files(run, place):
+    done = run(*f"{EVALUATE} --json scores.json --html-report page.html".split(), file_size=3000)
+    assert done.code == 2
+    assert done.err == "error: cannot write page.html: File too large\n"
+    assert "AP@0.7" in done.out
+    assert json.loads((place / "scores.json").read_text())["samples"] == 3
+    assert sorted(path.name for path in place.iterdir() if "page" in path.name) == []
+    done = run("centerdet", "check", "data.yaml", "--out", "sheet.png", file_size=3000)
+    assert (done.code, done.out) == (2, "no errors found\n")
+    assert done.err == "error: cannot write sheet.png: File too large\n"
+
+
+@pytest.mark.parametrize("stream", ["closed", "broken", "full"])
+@pytest.mark.parametrize("name", ["stderr", "stdout"])
+def test_a_lost_stream_costs_no_result(name, stream, run, place):
+    shutil.copy(place / "image.png", place / "a.png")
+    (place / "b.png").write_bytes(b"no image")
+    done = run(*PREDICT.replace("image", "a.png b.png image").split(), "--out", "found.csv", **{name: stream})
+    assert done.code == 2
+    assert first_cells(place / "found.csv") == ["image", "a.png", "image.png"]
+    done = run(*f"{EVALUATE} --json scores.json".split(), **{name: stream})
+    assert done.code == {"stderr": 0}.get(name, {"closed": 0, "broken": 141, "full": 2}[stream])
+    assert json.loads((place / "scores.json").read_text())["samples"] == 3
+
+
+def test_a_closed_stdout_is_an_error_where_the_results_go_there(run, place):
+    done = run(*PREDICT.split(), stdout="closed")
+    assert (done.code, done.err) == (2, "error: standard output is closed; name a file for the results with --out\n")
+
+
+ODD_NAMES = [b"\xff\xfe", b"=cmd|", b"+1", b"@x", b"a\nb", b"a\rb", b"a\x1b[31m", b"<b>&\"'", b"a,b", b"x" * 245, b"-x"]
+
+
+@pytest.fixture
+def odd(place):
+    """The names of images that are given odd names, with their labels."""
+    images, labels = (os.fsencode(place / "train" / kind) for kind in ("images", "labels"))
+    for name in ODD_NAMES:
+        shutil.copy(images + b"/001.png", images + b"/" + name + b".png")
+        shutil.copy(labels + b"/001.txt", labels + b"/" + name + b".txt")
+    return sorted(path.name for path in (place / "train" / "images").iterdir())
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "yolo", "label-studio", "cvat", "labelme"])
+def test_any_name_of_an_image_has_a_result(format, run, place, odd):
+    arguments = f"predict train/images --weights weights.safetensors --format {format} --out found --save-images drawn"
+    done = run("centerdet", *arguments.split())
+    assert (done.code, done.err) == (0, "")
+    assert sorted(path.name for path in (place / "drawn").iterdir()) == odd
+    if format in ("yolo", "labelme"):
+        assert len(list((place / "found").iterdir())) == len(odd)
+        return
+    text = (place / "found").read_text()  # UTF-8
+    if format == "csv":
+        names = first_cells(place / "found")[1:]
+        assert len(names) == len(odd)
+        assert not [name for name in names if name.startswith(("=", "+", "-", "@"))]
+    elif format == "jsonl":
+        names = [json.loads(line)["image"] for line in text.splitlines()]
+        assert [Path(name).name for name in names] == odd
+    elif format == "label-studio":
+        assert len(json.loads(text)) == len(odd)
+    else:
+        assert text.count("<image ") == len(odd)
+
+
+def test_names_at_the_start_of_a_cell_are_no_formulas(run, place):
+    names = ["=cmd.png", "+1.png", "@x.png", "a.png"]
+    for name in names:
+        shutil.copy(place / "image.png", place / name)
+    done = run("centerdet", "predict", *names, "--weights", "weights.safetensors", "--out", "found.csv")
+    assert done.code == 0
+    assert first_cells(place / "found.csv")[1:] == ["./=cmd.png", "./+1.png", "./@x.png", "a.png"]
+
+
+def test_any_name_is_checked_evaluated_and_held_out(run, place, odd):
+    done = run(*f"{EVALUATE} --json scores.json --html-report page.html".split())
+    assert (done.code, done.err) == (0, "")
+    assert json.loads((place / "scores.json").read_text())["samples"] == len(odd)
+    assert "<b>&" not in (place / "page.html").read_text()
+    data = "format: yolo\ntrain: {images: train/images, labels: train/labels}\nheld_out: {validation: 0.5}\n"
+    (place / "data.yaml").write_text(data)
+    done = run("centerdet", "check", "data.yaml", "--out", "sheet.png")
+    assert done.code == 2  # the same image in both splits, under several names
+    assert "the same image is in the split train" in done.out
+    assert all(line.isprintable() for line in (done.out + done.err).splitlines())
+
+
+def test_control_characters_of_arguments_do_not_reach_the_terminal(run, place):
+    for arguments in (["predict", "no\x1b[31m\nfile"], ["predict", "image.png", "--x\x1b[31m\n"], ["\x1b[31m\n"]):
+        done = run("centerdet", *arguments)
+        assert done.code == 2
+        assert done.err.count("\n") == 1
+        assert done.err.rstrip("\n").isprintable()
+
+
+def test_links_keep_their_names_and_two_spellings_are_two_rows(run, place):
+    (place / "store").mkdir()
+    (place / "image.png").rename(place / "store" / "MD5-123.data")
+    (place / "linked.png").symlink_to("store/MD5-123.data")
+    names = ["linked.png", "store/../linked.png", "store/MD5-123.data"]
+    done = run("centerdet", "predict", *names, "--weights", "weights.safetensors", "--save-images", "drawn")
+    assert (done.code, done.err) == (0, "")
+    assert [row[0] for row in csv.reader(done.out.splitlines())][1:] == ["linked.png", *names[1:]]
+    assert sorted(path.name for path in (place / "drawn").rglob("*.png")) == ["MD5-123.png", "linked.png"]
+
+
+def test_bad_files_do_not_cost_the_others(run, place):
+    """Also damage that libpng reports by itself: one line for each file, and no other."""
+    content = (place / "image.png").read_bytes()
+    damaged = bytearray(content)
+    damaged[-3] ^= 1  # the checksum at the end, about which libpng only warns
+    bad = {
+        "cut.png": content[:-100],
+        "text.png": b"no image",
+        "empty.jpg": b"",
+        "long.png": png((b"tEXt", b"", 0xFFFFFFF0)),
+        "tall.png": png(width=1, height=10_000_000),
+    }
+    for name, data in bad.items():
+        (place / "train" / "images" / name).write_bytes(data)
+        (place / "train" / "labels" / name).with_suffix(".txt").write_bytes(b"")
+    (place / "train" / "images" / "000.png").write_bytes(bytes(damaged))
+    os.mkfifo(place / "train" / "images" / "pipe.png")
+    bad["pipe.png"] = b""
+    for command, result in (
+        ("predict train/images --weights weights.safetensors --format jsonl", "000.png"),
+        (EVALUATE.removeprefix("centerdet "), "samples  "),
+    ):
+        done = run("centerdet", *command.split())
+        *skipped, last = done.err.splitlines()
+        assert done.code == 2
+        assert len(skipped) == len(bad), done.err
+        assert all(line.startswith("skipped: ") and sum(name in line for name in bad) == 1 for line in skipped)
+        assert f"{len(bad)} of 9 images could not be" in last
+        assert result in done.out
+    sheet = run("visualize.py", "image.png", "train/images/cut.png", "--weights", "weights.safetensors")
+    assert (sheet.code, sheet.out) == (2, "1 images drawn to heatmaps.png\n")
+    assert "cut.png" in sheet.err
+
+
+def test_no_image_at_all_is_one_error(run, place):
+    for path in (place / "train" / "images").iterdir():
+        path.write_bytes(b"no image")
+    done = run(*EVALUATE.split())
+    assert done.code == 2
+    assert done.err.endswith("error: no image of the train split of data.yaml could be read, see above\n")
+
+
+@pytest.mark.slow
+def test_the_largest_image_needs_at_most_the_stated_memory(run, place):
+    """docs/api.md states 6 GiB for 100 megapixels, beside the memory of the libraries."""
+    image = np.random.default_rng(0).integers(0, 256, (10_000, 10_000), dtype=np.uint8)
+    np.save(place / "large.npy", image)
+    assert read_image(place / "large.npy").shape == image.shape
+    done = run(*PREDICT.replace("image", "large.npy image").split(), memory=6 * 2**30)
+    assert (done.code, done.err) == (0, "")
+    done = run(*PREDICT.replace("image", "large.npy image").split(), memory=2**30)
+    assert done.code == 2
+    assert "too little memory" in done.err
+    assert "image.png," in done.out
