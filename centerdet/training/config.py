@@ -140,7 +140,7 @@ class Config:
 class ImagesConfig:
     """Settings of training on a data set; the data set's own file describes the data.
 
-    The defaults are the values of ``configs/images.yaml``.
+    The defaults are the values of ``configs/images.yaml``; ``defaults.default_config`` has those for a data set's size.
 
     Attributes:
         network: The network, if training starts from scratch. By default the noise level of the images is unknown.
