@@ -70,7 +70,7 @@ def prepare_dataset_run(
 def _describe(
     config: ImagesConfig, before: ImagesConfig, images: Dataset, validation: Dataset, taken: bool, source: str
 ) -> tuple[str, ...]:
-    training, augmentation = config.training, config.augmentation
+    training = config.training
     held_out = ", taken from them by name: the data set has no validation split" if taken else ""
     return (
         f"images: {len(images)} to train on, {len(validation)} to validate{held_out}",
@@ -78,7 +78,7 @@ def _describe(
         f"size_unit: {config.size_unit:g} px{_origin(before.size_unit)}",
         f"settings {source}: batch_size {config.batch_size}, training.steps {training.steps}, "
         f"training.learning_rate {training.learning_rate:g}, training.validate_every {training.validate_every}, "
-        f"augmentation.rotation {augmentation.rotation:g}, augmentation.scale {list(augmentation.scale)}; "
+        f"network.channels {list(config.network.channels)}; "
         "--set changes them",
     )
 

@@ -19,11 +19,11 @@ def test_steps_grow_with_the_data_set(images, fine_tuning, steps):
     assert config.training.learning_rate == (1e-3 if fine_tuning else 4e-3)
 
 
-def test_few_images_get_stronger_augmentation_and_very_few_small_batches():
+def test_few_images_get_a_small_network_and_very_few_small_batches():
     few, many = (default_config(count, fine_tuning=False) for count in (49, 1000))
     assert (few.batch_size, many.batch_size) == (8, 16)
-    assert few.augmentation.rotation > many.augmentation.rotation
-    assert few.augmentation.scale[0] < many.augmentation.scale[0]
+    assert few.network.channels < many.network.channels
+    assert few.augmentation == many.augmentation
 
 
 def test_set_changes_defaults_and_what_depends_on_the_steps_follows(tmp_path):
