@@ -91,7 +91,7 @@ def test_the_curriculum_follows_the_place():
 
 
 def test_a_run_ends_with_its_time(tmp_path, capsys):
-    config = TrainingConfig(steps=10**6, warmup_steps=2, log_every=1, validate_every=10**6, max_minutes=0.03)
+    config = TrainingConfig(steps=10**6, warmup_steps=2, log_every=1, validate_every=10**6, max_minutes=0.01)
     report = train_tiny(tmp_path, config=config)
     state, lines = state_of(tmp_path), entries(tmp_path)
     assert 1 < state["step"] < 1000
