@@ -8,8 +8,6 @@ from itertools import islice
 from threading import Barrier
 from typing import TypeVar
 
-import torch
-
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -24,6 +22,8 @@ def parallel_map(function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -
     Returns:
         The results in the order of the chunks.
     """
+    import torch  # here, since reading ahead does not need it
+
     threads = torch.get_num_threads()
     workers = min(threads, len(chunks))
     if workers <= 1:

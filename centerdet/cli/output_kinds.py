@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from centerdet.data.csv_labels import COLUMNS
 from centerdet.files import open_regular, write_atomically
 
-CSV_COLUMNS = [*COLUMNS, "score"]
-JSON_LINE_KEYS = {"image", "score", "box", "has_heading"}
+CSV_COLUMNS = [*COLUMNS, "score", "frame"]
+JSON_LINE_KEYS = {"image", "score", "box", "has_heading", "frame"}
+PARQUET_MARK = b"predicted by centerdet"  # in the metadata at the end of the file
 LABEL_STUDIO_START = "[\n"  # of a list of tasks; ``label_studio.format_task`` begins them with their data
 CVAT_MARK = "  <!-- predicted by centerdet -->\n"  # after the header of an XML file
 MAX_READ = 2**28  # bytes: larger files are not ours
@@ -94,6 +95,10 @@ def _is_csv(content: bytes) -> bool:
     return next(csv.reader([content.partition(b"\n")[0].decode()]), []) == CSV_COLUMNS
 
 
+def _is_parquet(content: bytes) -> bool:
+    return content.startswith(b"PAR1") and content.endswith(b"PAR1") and PARQUET_MARK in content[-(2**16) :]
+
+
 def _is_label_studio(text: str) -> bool:
     return text.startswith(f'{LABEL_STUDIO_START}{{"data": ') and '"model_version": "centerdet"' in text
 
@@ -103,6 +108,7 @@ is_html_report = _recognise(lambda content: content == _HTML_START, len(_HTML_ST
 is_png = _recognise(lambda content: content[_PNG_HEADER + 4 :] == _PNG_MARK, _PNG_HEADER + 4 + len(_PNG_MARK))
 is_csv = _recognise(_is_csv, 2**12)
 is_json_lines = _recognise(_is_json_line, 2**16)
+is_parquet = _recognise(_is_parquet, MAX_READ)
 is_label_studio = _recognise(lambda content: _is_label_studio(content.decode(errors="replace")), 2**12)
 is_cvat = _recognise(lambda content: CVAT_MARK in content.decode(errors="replace"), 2**12)
 is_onnx = _recognise(lambda content: b"centerdet onnx" in content, MAX_READ)

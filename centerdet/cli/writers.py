@@ -17,13 +17,14 @@ from typing import Literal
 
 from centerdet.cli.line_file import open_lines
 from centerdet.cli.output_kinds import CSV_COLUMNS, write_png
+from centerdet.cli.parquet import open_parquet
 from centerdet.cli.prelabels import Write, open_cvat, open_label_studio, write_labelme
 from centerdet.cli.streams import escape_bytes
 from centerdet.data.predict import FileResult
 from centerdet.data.yolo_obb import format_line
 from centerdet.files import make_folder, write_atomically
 
-OutputFormat = Literal["csv", "jsonl", "yolo", "label-studio", "cvat", "labelme"]
+OutputFormat = Literal["csv", "jsonl", "parquet", "yolo", "label-studio", "cvat", "labelme"]
 FOLDER_FORMATS = {"yolo": ".txt", "labelme": ".json"}  # one file per image, with this suffix
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of cells that spreadsheets execute
@@ -65,11 +66,13 @@ def _places(paths: Sequence[Path]) -> tuple[dict[Path, Path], Path]:
 def open_writer(path: Path | None, format: OutputFormat, names: Mapping[Path, Path]) -> Iterator[Write]:
     r"""Gives a function that writes the result of one image. A stopped run, or a full disk, leaves whole lines.
 
-    * ``csv``: ``image,x,y,yaw,width,height,score``; blanks if nothing was found. A name that a spreadsheet would
+    * ``csv``: ``image,x,y,yaw,width,height,score,frame``; blanks if nothing was found. ``frame`` is blank unless the
+      image is a frame of a stack or video. A name that a spreadsheet would
       execute gets ``./`` before it, which names the same file; bytes that are not UTF-8 become ``\xff``.
     * ``jsonl``: one object per line, with ``image``, ``score``, ``box`` and ``has_heading`` (whether yaw tells nose
-      from tail); the last three are ``null`` if nothing was found.
-    * ``yolo``: one text file per image; empty if nothing was found.
+      from tail); these three are ``null`` if nothing was found; and ``frame``.
+    * ``yolo``: one text file per image or frame; empty if nothing was found.
+    * ``parquet``: the columns of ``csv``, and ``has_heading``.
     * ``label-studio``, ``cvat``, ``labelme``: as ``prelabels``.
 
     Args:
@@ -89,6 +92,10 @@ def open_writer(path: Path | None, format: OutputFormat, names: Mapping[Path, Pa
         with (open_cvat if format == "cvat" else open_label_studio)(path, names) as write:
             yield write
         return
+    if format == "parquet":
+        with open_parquet(path) as write:
+            yield write
+        return
     with open_lines(path) as write_line:
         if format == "csv":
             write_line(_csv_line(CSV_COLUMNS))
@@ -101,11 +108,26 @@ def save_picture(path: Path, result: FileResult) -> None:
     write_png(path, result.draw())
 
 
+def frame_folder(path: Path, file: Path) -> Path:
+    """Returns the folder for the results of an image's frames, beside the file that would have the image's result.
+
+    No other image has its results there: in the images' folder, the name is that of the stack or video itself.
+    """
+    return file.parent / path.name
+
+
+def result_file(names: Mapping[Path, Path], result: FileResult) -> Path:
+    """Returns the file for a result; ``names`` has the file of each image."""
+    file = names[result.path]
+    return file if result.frame is None else frame_folder(result.path, file) / f"{result.frame:06}{file.suffix}"
+
+
 def _write_text(names: Mapping[Path, Path], result: FileResult) -> None:
     height, width = result.image.shape
     line = "" if result.detection is None else format_line(result.detection.box, size=(width, height)) + "\n"
-    make_folder(names[result.path].parent)
-    write_atomically(names[result.path], line.encode())
+    file = result_file(names, result)
+    make_folder(file.parent)
+    write_atomically(file, line.encode())
 
 
 def _csv_row(result: FileResult) -> str:
@@ -114,7 +136,8 @@ def _csv_row(result: FileResult) -> str:
     name = escape_bytes(result.path.as_posix())
     if name.startswith(_FORMULA_STARTS):
         name = f"./{name}"
-    return _csv_line([name, *([f"{value:.6g}" for value in values] or [""] * 6)])
+    frame = "" if result.frame is None else str(result.frame)
+    return _csv_line([name, *([f"{value:.6g}" for value in values] or [""] * 6), frame])
 
 
 def _csv_line(cells: Sequence[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -67,7 +69,7 @@ def _npy_size(path: Path, file: BinaryIO) -> tuple[int, int]:
     if array.dtype.kind not in "buif":
         raise ValueError(f"an image must have integer or floating-point pixels, got {array.dtype}")
     height, width = array.shape[:2]
-    _check_size(width, height)
+    check_picture_size(width, height)
     return width, height
 
 
@@ -76,24 +78,40 @@ def _picture_size(file: BinaryIO) -> tuple[int, int]:
     file.seek(0)
     if start[:4] in _TIFF_HEADERS:  # Image.open refuses some TIFF types that OpenCV reads
         tags = ImageFileDirectory_v2(start[: _TIFF_HEADERS[start[:4]]])
-        file.seek(tags.next)
-        tags.load(file)
-        if not (isinstance(tags.get(IMAGEWIDTH), int) and isinstance(tags.get(IMAGELENGTH), int)):
-            raise ValueError("it is damaged: its header has no width and height (TIFF tags 256 and 257)")
-        (width, height), turn = (tags[IMAGEWIDTH], tags[IMAGELENGTH]), tags.get(_ORIENTATION, 1)
-        _check_size(width, height)
-        _check_pages(_count_pages(file, start))
+        size = page_size(file, tags.next)
+        _check_pages(sum(1 for _ in islice(tiff_pages(file), _MAX_PAGES)))
+        return size
     else:
         if start[:8] == _PNG_SIGNATURE:
             _check_png_chunks(file)
         with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
-            _check_size(width, height)  # before getexif, which decodes some PNG files
+            check_picture_size(width, height)  # before getexif, which decodes some PNG files
             turn = image.getexif().get(_ORIENTATION, 1)
     return (height, width) if turn in _QUARTER_TURNS else (width, height)
 
 
-def _check_size(width: int, height: int) -> None:
+def page_size(file: BinaryIO, offset: int) -> tuple[int, int]:
+    """Returns width and height of a page of a TIFF file, px.
+
+    Args:
+        file: The file.
+        offset: Of the page's directory, bytes.
+    """
+    file.seek(0)
+    start = file.read(16)
+    tags = ImageFileDirectory_v2(start[: _TIFF_HEADERS[start[:4]]])
+    file.seek(offset)
+    tags.load(file)
+    width, height = tags.get(IMAGEWIDTH), tags.get(IMAGELENGTH)
+    if not (isinstance(width, int) and isinstance(height, int)):
+        raise ValueError("it is damaged: its header has no width and height (TIFF tags 256 and 257)")
+    check_picture_size(width, height)
+    return (height, width) if tags.get(_ORIENTATION, 1) in _QUARTER_TURNS else (width, height)
+
+
+def check_picture_size(width: int, height: int) -> None:
+    """Raises a ``ValueError`` for a picture without pixel, or with more than ``MAX_PIXELS``; sides are in px."""
     if min(width, height) < 1 or max(MIN_SIDE, width) * max(MIN_SIDE, height) > MAX_PIXELS:
         raise ValueError(
             f"its header says {width} x {height} pixels, and 1 to {MAX_PIXELS:,} are allowed (sides below {MIN_SIDE} "
@@ -128,24 +146,38 @@ def _check_png_chunks(file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _count_pages(file: BinaryIO, start: bytes) -> int:
-    """Counts the pages of a TIFF file, up to ``_MAX_PAGES``, without smaller copies of other pages."""
+def tiff_pages(file: BinaryIO, *, strict: bool = False) -> Iterator[int]:
+    """Yields the offsets of the pages' directories of a TIFF file, bytes, without smaller copies of other pages.
+
+    Args:
+        file: The file. It may be read and moved between two pages.
+        strict: Whether a damaged list of pages is an error; else it ends there, as for OpenCV.
+
+    Raises:
+        ValueError: If the list is damaged.
+    """
+    file.seek(0)
+    start = file.read(16)
+    if start[:4] not in _TIFF_HEADERS:
+        return
     order = "<" if start[:2] == b"II" else ">"
     big = 43 in start[2:4]  # BigTIFF has longer offsets
     count_format, entry_size, offset_format = ("Q", 20, "Q") if big else ("H", 12, "I")
     (offset,) = struct.unpack_from(order + offset_format, start, 8 if big else 4)
-    pages, seen = 0, set[int]()
-    while offset and offset not in seen and pages < _MAX_PAGES and len(seen) < _MAX_PAGES:
-        seen.add(offset)
+    seen = set[int]()
+    while offset:
         file.seek(offset)
         count_bytes = file.read(struct.calcsize(count_format))
-        if len(count_bytes) < struct.calcsize(count_format):
-            break  # a damaged list of pages: the first one is what OpenCV reads, too
+        if len(count_bytes) < struct.calcsize(count_format) or offset in seen:
+            if strict:
+                raise ValueError("its list of pages is damaged or cut off: pages may be missing; take another copy")
+            return
+        seen.add(offset)
         entries = file.read(min(struct.unpack(order + count_format, count_bytes)[0], 2**16) * entry_size)
-        pages += not _is_reduced(entries, order, entry_size)
         next_offset = file.read(struct.calcsize(offset_format))
+        if not _is_reduced(entries, order, entry_size):
+            yield offset
         offset = struct.unpack(order + offset_format, next_offset)[0] if len(next_offset) in (4, 8) else 0
-    return pages
 
 
 def _is_reduced(entries: bytes, order: str, entry_size: int) -> bool:

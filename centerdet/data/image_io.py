@@ -28,12 +28,15 @@ _BLOCK_PIXELS = 2**22  # pixels that become grey at once: bounds the memory of t
 _FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # not IMREAD_GRAYSCALE, whose weights depend on the file type
 
 
-def find_images(folder: Path, *, unlisted: list[Path] | None = None) -> list[Path]:
+def find_images(
+    folder: Path, *, unlisted: list[Path] | None = None, suffixes: tuple[str, ...] = SUFFIXES
+) -> list[Path]:
     """Returns all image files in a folder and its subfolders, sorted by name.
 
     Args:
         folder: The folder.
         unlisted: Receives the subfolders that cannot be listed; ``None``: they raise an error.
+        suffixes: Of the files that count as images, in small letters.
 
     Raises:
         ValueError: If the folder does not exist, cannot be listed, or holds no image.
@@ -41,9 +44,9 @@ def find_images(folder: Path, *, unlisted: list[Path] | None = None) -> list[Pat
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}; correct the path")
     files = list_files(folder, unlisted=unlisted)
-    paths = [path for path in files if path.suffix.lower() in SUFFIXES]
+    paths = [path for path in files if path.suffix.lower() in suffixes]
     if not paths and not unlisted:
-        raise ValueError(f"there is no image in {folder}; suffixes of images are {', '.join(SUFFIXES)}")
+        raise ValueError(f"there is no image in {folder}; suffixes of images are {', '.join(suffixes)}")
     return paths
 
 
@@ -58,14 +61,19 @@ def read_image(path: Path) -> NDArray:
     try:
         if path.suffix.lower() == ".npy":
             with open_regular(path) as file:
-                return _to_grey(np.lib.format.read_array(file, allow_pickle=False))
-        with _opencv_silent():
-            array = cv2.imdecode(np.frombuffer(read_regular(path, max_bytes=MAX_FILE_BYTES), np.uint8), _FLAGS)
-        if array is None:
-            raise ValueError("it is damaged, or of a type that OpenCV cannot read")
-        return _to_grey(array[..., ::-1] if array.ndim == 3 else array)  # OpenCV's order is blue, green, red
+                return to_grey(np.lib.format.read_array(file, allow_pickle=False))
+        return decode_picture(np.frombuffer(read_regular(path, max_bytes=MAX_FILE_BYTES), np.uint8))
     except Exception as error:  # damaged files make the decoders raise many types
         raise unreadable(path, error) from None
+
+
+def decode_picture(content: NDArray[np.uint8]) -> NDArray:
+    """Decodes the bytes of a picture's file to ``(H, W)``; raises a ``ValueError`` if OpenCV cannot."""
+    with opencv_silent():
+        array = cv2.imdecode(content, _FLAGS)
+    if array is None:
+        raise ValueError("it is damaged, or of a type that OpenCV cannot read")
+    return to_grey(array[..., ::-1] if array.ndim == 3 else array)  # OpenCV's order is blue, green, red
 
 
 def read_usable(path: Path, check: Callable[[NDArray], object]) -> NDArray:
@@ -79,15 +87,19 @@ def read_usable(path: Path, check: Callable[[NDArray], object]) -> NDArray:
     Raises:
         ValueError: As ``read_image`` and ``check``; the message names the file.
     """
-    image = read_image(path)
+    return check_usable(read_image(path), check, str(path))
+
+
+def check_usable(image: NDArray, check: Callable[[NDArray], object], name: str) -> NDArray:
+    """Returns an image after a check as that of ``read_usable``, whose error then begins with ``name``."""
     try:
         check(pad_small(image))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{name}: {error}") from None
     return image
 
 
-def _to_grey(array: NDArray) -> NDArray:
+def to_grey(array: NDArray) -> NDArray:
     """Converts ``(H, W)``, ``(H, W, 1)``, or RGB(A) ``(H, W, 3)`` and ``(H, W, 4)`` to ``(H, W)`` of the same type."""
     if array.ndim == 2:
         return array
@@ -111,7 +123,7 @@ def _mix_channels(colours: NDArray) -> NDArray:
 
 
 @contextmanager
-def _opencv_silent() -> Iterator[None]:
+def opencv_silent() -> Iterator[None]:
     """Keeps OpenCV and its decoders from printing to stderr: the error is reported by an exception."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

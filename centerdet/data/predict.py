@@ -10,30 +10,42 @@ from numpy.typing import NDArray
 
 from centerdet.box import Detection
 from centerdet.data.folders import expand_pattern
-from centerdet.data.image_io import find_images, image_size, normalise, pad_small, read_usable
+from centerdet.data.frames import VIDEO_SUFFIXES, frame_name, read_ahead, read_usable_frame
+from centerdet.data.image_io import SUFFIXES, find_images, normalise, pad_small
 from centerdet.detector.base import MAX_BATCH_PIXELS, BaseDetector
 from centerdet.drawing import Picture, draw_detection, picture_scale
 
 
+class _Item(NamedTuple):
+    """An image of a batch: its file, its frame if it has any, and its pixels ``(H, W)``."""
+
+    path: Path
+    frame: int | None
+    image: NDArray
+
+
 class FileResult(NamedTuple):
-    """The result for one image file.
+    """The result for one image file, or one frame of a stack or video.
 
     Attributes:
         path: The file.
         image: Its pixels ``(H, W)``, as read.
         detection: The object found, or ``None``.
         intensity_range: Pixel values that are 0 and 1 for the detector; ``None``: the full scale of the file's type.
+        frame: Number of the frame, from 0, in a stack or video; ``None``: the file is one image.
     """
 
     path: Path
     image: NDArray
     detection: Detection | None
     intensity_range: tuple[float, float] | None = None
+    frame: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns ``image`` (its path), ``score``, ``box`` and ``has_heading``; all but the first may be ``None``."""
+        """Returns ``image`` (its path), ``score``, ``box``, ``has_heading`` and ``frame``; they may be ``None``."""
         nothing = {"score": None, "box": None, "has_heading": None}
-        return {"image": self.path.as_posix(), **(self.detection.to_dict() if self.detection else nothing)}
+        found = self.detection.to_dict() if self.detection else nothing
+        return {"image": self.path.as_posix(), **found, "frame": self.frame}
 
     def draw(self) -> Picture:
         """Draws the image, scaled as the detector does, with the box."""
@@ -66,7 +78,7 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
             exists = False
         if path.is_dir() if exists else False:
             unlisted: list[Path] = []
-            paths += find_images(path, unlisted=unlisted) + unlisted
+            paths += find_images(path, unlisted=unlisted, suffixes=(*SUFFIXES, *VIDEO_SUFFIXES)) + unlisted
         elif exists or path.is_symlink():
             paths.append(path)
         else:
@@ -77,55 +89,72 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
     return paths
 
 
+def select_shard(paths: list[Path], shard: tuple[int, int]) -> list[Path]:
+    """Returns one of several parts of a list of files: blocks in the list's order, whose lengths differ by 1 at most.
+
+    Args:
+        paths: The files. All parts together, in order, are the list.
+        shard: Number of the part, from 1, and number of parts.
+    """
+    number, count = shard
+    return paths[len(paths) * (number - 1) // count : len(paths) * number // count]
+
+
 def predict_files(
     detector: BaseDetector, paths: Iterable[Path], *, on_error: Callable[[str], None], batch_size: int = 32
 ) -> Iterator[FileResult]:
-    """Yields the result for each image file, in order. Memory does not grow with the number of files.
+    """Yields the result for each image, and each frame of a stack or video, in order.
+
+    Memory grows neither with the number of files nor with that of frames. Frames are read ahead.
 
     Args:
         detector: A ``Detector`` or an ``OnnxDetector``.
         paths: The files.
-        on_error: Called with a one-line message for each file that cannot be used; the file is skipped.
+        on_error: Called with a one-line message for each image or frame that cannot be used; it is skipped.
         batch_size: Number of images in a batch; it has fewer if they have more than ``MAX_BATCH_PIXELS`` together.
     """
-    batch: list[tuple[Path, NDArray]] = []
+    batch: list[_Item] = []
     pixels = 0
     for path in paths:
-        try:
-            width, height = image_size(path)
-            if batch and (len(batch) >= batch_size or pixels + width * height > MAX_BATCH_PIXELS):
-                yield from _detect(detector, batch, batch_size, on_error)  # before the next image takes memory
-                batch, pixels = [], 0
-            batch.append((path, read_usable(path, detector.check)))
-            pixels += width * height
-        except (ValueError, MemoryError) as error:
-            on_error(_message(path, error))
+        for frame in read_ahead(path):
+            try:
+                if isinstance(frame, ValueError):
+                    raise frame
+                width, height = frame.size
+                if batch and (len(batch) >= batch_size or pixels + width * height > MAX_BATCH_PIXELS):
+                    yield from _detect(detector, batch, batch_size, on_error)  # before the next image takes memory
+                    batch, pixels = [], 0
+                batch.append(_Item(path, frame.number, read_usable_frame(frame, detector.check)))
+                pixels += width * height
+            except (ValueError, MemoryError) as error:
+                index = None if isinstance(frame, ValueError) else frame.number
+                on_error(_message(frame_name(path, index), error))
     yield from _detect(detector, batch, batch_size, on_error)
 
 
 def _detect(
-    detector: BaseDetector, batch: list[tuple[Path, NDArray]], batch_size: int, on_error: Callable[[str], None]
+    detector: BaseDetector, batch: list[_Item], batch_size: int, on_error: Callable[[str], None]
 ) -> Iterator[FileResult]:
     """Yields the results of a batch. If it fails, each image is tried alone, so that it costs no other a result."""
     failures = (ValueError, MemoryError, RuntimeError)  # torch and onnxruntime raise RuntimeError when memory ends
     try:
-        detections = detector.detect_batch([pad_small(image) for _, image in batch], batch_size=batch_size)
+        detections = detector.detect_batch([pad_small(item.image) for item in batch], batch_size=batch_size)
     except failures as error:
         if len(batch) > 1:
             for one in batch:
                 yield from _detect(detector, [one], 1, on_error)
         else:
-            on_error(_message(batch[0][0], error))
+            on_error(_message(frame_name(batch[0].path, batch[0].frame), error))
         return
-    for (path, image), detection in zip(batch, detections, strict=True):
-        yield FileResult(path, image, detection, detector.intensity_range)
+    for item, detection in zip(batch, detections, strict=True):
+        yield FileResult(item.path, item.image, detection, detector.intensity_range, item.frame)
 
 
-def _message(path: Path, error: Exception) -> str:
-    """Returns one line that names the file and the reason."""
+def _message(name: str, error: Exception) -> str:
+    """Returns one line that names the file, its frame, and the reason."""
     reason = " ".join(str(error).split()).removeprefix("image 0: ")
     if isinstance(error, MemoryError | RuntimeError):
         reason = (
             f"too little memory, or the network failed ({reason[:100] or type(error).__name__}); use a smaller image"
         )
-    return reason if str(path) in reason else f"{path}: {reason}"
+    return reason if name in reason else f"{name}: {reason}"

@@ -31,14 +31,15 @@ def predict(
 ) -> Iterator[FileResult]:
     """Finds the object in each of many image files, and yields each result as soon as it is known.
 
-    Memory does not grow with the number of files.
+    TIFF files of several pages and videos (AVI, MP4, MOV) have a result for each frame. Memory does not grow with the
+    number of files or frames.
 
     Args:
         images: A file, a folder (with its subfolders), a glob pattern, or several of these.
         detector: A ``Detector`` or an ``OnnxDetector``; ``None``: the accurate weights.
         batch_size: Number of images in a batch.
-        on_error: Called with a one-line message for each file that cannot be used; the file is skipped. ``None``: the
-            message is a warning.
+        on_error: Called with a one-line message for each image or frame that cannot be used; it is skipped.
+            ``None``: the message is a warning.
 
     Raises:
         ValueError: If there is no such file, a folder holds no image, or batch_size is below 1.
@@ -80,7 +81,9 @@ def draw(
 
 
 def to_table(results: Iterable[FileResult]) -> pandas.DataFrame:
-    """Returns a table of many results: image, x, y, yaw, width, height, score and has_heading; blanks for no object.
+    """Returns a table of many results: image, x, y, yaw, width, height, score, has_heading and frame.
+
+    No object has blanks; images that are no frames of a stack or video have a blank frame.
 
     Args:
         results: Of ``predict``. They are read one at a time, and their pixels are not kept.
@@ -93,9 +96,11 @@ def to_table(results: Iterable[FileResult]) -> pandas.DataFrame:
     except ImportError:
         raise ImportError("a table needs the package pandas: pip install '.[table]'") from None
     rows = [_table_row(result) for result in results]
-    columns = ["image", *_BOX_COLUMNS, "score", "has_heading"]
+    columns = ["image", *_BOX_COLUMNS, "score", "has_heading", "frame"]
     table = pandas.DataFrame(rows, columns=columns)
-    return table.astype(dict.fromkeys((*_BOX_COLUMNS, "score"), "float64") | {"has_heading": "boolean"})
+    return table.astype(
+        dict.fromkeys((*_BOX_COLUMNS, "score"), "float64") | {"has_heading": "boolean", "frame": "Int64"}
+    )
 
 
 def to_supervision(detections: Detection | Iterable[Detection | None] | None) -> supervision.Detections:

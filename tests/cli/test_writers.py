@@ -42,7 +42,7 @@ def test_the_same_image_twice_has_one_file(tmp_path):
 @pytest.mark.parametrize(
     ("format", "expected"),
     [
-        ("csv", ["image,x,y,yaw,width,height,score", "a.png,10,20.5,0.333333,4,5,0.75", "b.png,,,,,,"]),
+        ("csv", ["image,x,y,yaw,width,height,score,frame", "a.png,10,20.5,0.333333,4,5,0.75,", "b.png,,,,,,,"]),
         (
             "jsonl",
             [
@@ -51,8 +51,9 @@ def test_the_same_image_twice_has_one_file(tmp_path):
                     "score": 0.75,
                     "box": {"x": 10, "y": 20.5, "yaw": 1 / 3, "width": 4, "height": 5},
                     "has_heading": True,
+                    "frame": None,
                 },
-                {"image": "b.png", "score": None, "box": None, "has_heading": None},
+                {"image": "b.png", "score": None, "box": None, "has_heading": None, "frame": None},
             ],
         ),
     ],

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from centerdet.data import image_io
+from centerdet.data import frames
 from centerdet.data.image_io import read_image
-from centerdet.data.predict import find_files, predict_files
+from centerdet.data.predict import find_files, predict_files, select_shard
 from tests.helpers import assert_same_box, make_detector, noisy_bar
 
 
@@ -22,7 +22,7 @@ def files(tmp_path):
 
 def test_no_more_images_are_read_than_needed(files, monkeypatch):
     read = []
-    monkeypatch.setattr(image_io, "read_image", lambda path: read.append(path) or read_image(path))
+    monkeypatch.setattr(frames, "read_image", lambda path: read.append(path) or read_image(path))
     results = predict_files(make_detector(), iter(files), on_error=pytest.fail, batch_size=2)
     for count, result in enumerate(itertools.islice(results, 5), start=1):
         assert result.path == files[count - 1]
@@ -49,3 +49,12 @@ def test_names_folders_and_patterns_are_expanded(files, tmp_path):
     assert find_files([str(tmp_path / "[35].png"), str(files[0])]) == [files[3], files[5], files[0]]
     with pytest.raises(ValueError, match="there is no file, folder or match for"):
         find_files([str(tmp_path / "*.tif")])
+
+
+def test_shards_are_disjoint_complete_and_in_order():
+    for length in range(12):
+        paths = list(range(length))
+        for count in range(1, 15):
+            shards = [select_shard(paths, (number, count)) for number in range(1, count + 1)]
+            assert [path for shard in shards for path in shard] == paths
+            assert max(map(len, shards)) - min(map(len, shards)) <= 1

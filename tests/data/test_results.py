@@ -52,7 +52,11 @@ def test_a_result_is_plain_values_for_json(tmp_path):
     image = np.zeros((64, 80), np.uint8)
     values = {"score": 0.75, "box": {"x": 10, "y": 20.5, "yaw": 0.5, "width": 4, "height": 8}, "has_heading": True}
     assert json.loads(json.dumps(DETECTION.to_dict())) == values
-    assert FileResult(tmp_path / "a.png", image, DETECTION).to_dict() == {"image": f"{tmp_path}/a.png", **values}
+    assert FileResult(tmp_path / "a.png", image, DETECTION).to_dict() == {
+        "image": f"{tmp_path}/a.png",
+        **values,
+        "frame": None,
+    }
     assert set(FileResult(tmp_path / "a.png", image, None).to_dict().values()) == {f"{tmp_path}/a.png", None}
 
 
@@ -81,11 +85,13 @@ def test_a_table_has_a_row_for_each_image(folder):
     pytest.importorskip("pandas")
     image = np.zeros((64, 80), np.uint8)
     table = centerdet.to_table(
-        [FileResult(folder / "a.png", image, DETECTION), FileResult(folder / "b.png", image, None)]
+        [FileResult(folder / "a.png", image, DETECTION), FileResult(folder / "b.tif", image, None, frame=7)]
     )
-    assert list(table.columns) == ["image", "x", "y", "yaw", "width", "height", "score", "has_heading"]
-    assert table.iloc[0].tolist() == [f"{folder}/a.png", 10, 20.5, 0.5, 4, 8, 0.75, True]
-    assert table.iloc[1, 1:].isna().all()
+    assert list(table.columns) == ["image", "x", "y", "yaw", "width", "height", "score", "has_heading", "frame"]
+    assert table.iloc[0, :-1].tolist() == [f"{folder}/a.png", 10, 20.5, 0.5, 4, 8, 0.75, True]
+    assert table.iloc[1, 1:-1].isna().all()
+    assert table["frame"].isna().tolist() == [True, False]
+    assert table["frame"][1] == 7
     assert len(centerdet.to_table([])) == 0
 
 

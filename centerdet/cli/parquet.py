@@ -1,0 +1,64 @@
+"""Results of ``centerdet predict`` as a Parquet file, for tables that are too large for CSV; needs pyarrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from centerdet.cli.output_kinds import CSV_COLUMNS, PARQUET_MARK
+from centerdet.cli.streams import escape_bytes
+from centerdet.data.predict import FileResult
+
+_GROUP_ROWS = 10_000  # rows of a row group, which are in memory until it is written
+
+
+@contextmanager
+def open_parquet(path: Path | None) -> Iterator[Callable[[FileResult], None]]:
+    """Gives a function that adds an image's result to a Parquet file, which is complete once the context ends.
+
+    Args:
+        path: The file. An existing one is removed, not changed. A stopped run leaves a readable file with the results
+            so far; a killed one leaves none that can be read.
+
+    Raises:
+        ValueError: If no file is named, or pyarrow is not installed.
+        OSError: If the file cannot be written.
+    """
+    check_pyarrow()
+    import pyarrow
+    import pyarrow.parquet
+
+    if path is None:
+        raise ValueError("format parquet needs a file: name it with --out")
+    types = {"image": pyarrow.string(), "has_heading": pyarrow.bool_(), "frame": pyarrow.int64()}
+    columns = [*CSV_COLUMNS[:-1], "has_heading", CSV_COLUMNS[-1]]
+    schema = pyarrow.schema(
+        [(name, types.get(name, pyarrow.float64())) for name in columns], metadata={"origin": PARQUET_MARK}
+    )
+    rows: list[dict[str, object]] = []
+    path.unlink(missing_ok=True)
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+
+        def write_group() -> None:
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+            rows.clear()
+
+        def write(result: FileResult) -> None:
+            values = result.to_dict()
+            rows.append({**values, **(values["box"] or {}), "image": escape_bytes(values["image"])})
+            if len(rows) == _GROUP_ROWS:
+                write_group()
+
+        try:
+            yield write
+        finally:
+            write_group()
+
+
+def check_pyarrow() -> None:
+    """Raises a ``ValueError`` if pyarrow is not installed."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise ValueError("format parquet needs the package pyarrow: pip install '.[parquet]'") from None
