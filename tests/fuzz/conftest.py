@@ -78,7 +78,9 @@ def tmp_path_factory_root(path):
 def run(server, place, tmp_path):
     """Runs a command in the folder ``place``; returns its exit code and the lines of its two outputs."""
 
-    def call(script, *arguments, stdout=None, stderr=None, file_size=None, unprivileged=False, memory=MEMORY):
+    def call(
+        script, *arguments, stdout=None, stderr=None, file_size=None, unprivileged=False, memory=MEMORY, seconds=SECONDS
+    ):
         outputs = {"stdout": tmp_path / "stdout", "stderr": tmp_path / "stderr"}
         for path in outputs.values():
             path.unlink(missing_ok=True)

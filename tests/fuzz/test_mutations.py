@@ -41,7 +41,7 @@ def mutate(content, steps, kept):
 @pytest.mark.parametrize("name", READERS)
 def test_mutated_files_are_read_or_refused(name, contents, tmp_path):  # noqa: F811
     path, (read, _) = tmp_path / name, READERS[name]
-    end = time.monotonic() + SECONDS / len(READERS)
+    end, count = time.monotonic() + SECONDS / len(READERS), 0
 
     @given(changes, st.floats(0, 1))
     @settings(
@@ -52,6 +52,8 @@ def test_mutated_files_are_read_or_refused(name, contents, tmp_path):  # noqa: F
         suppress_health_check=list(HealthCheck),
     )
     def run(steps, kept):
+        nonlocal count
+        count += 1
         path.write_bytes(mutate(contents[name], steps, kept))
         try:
             read(path)
@@ -62,3 +64,4 @@ def test_mutated_files_are_read_or_refused(name, contents, tmp_path):  # noqa: F
     run()
     while time.monotonic() < end and SECONDS > 10:
         run()  # with other random numbers
+    print(f"{name}: {count} files")  # with -s
