@@ -118,18 +118,20 @@ class Detector(BaseDetector):
             raise ValueError(NOT_FINITE)
         return heatmap.cpu().numpy()
 
-    def decode_maps(self, prediction: Prediction, images: Tensor) -> tuple[Tensor, Tensor]:
+    def decode_maps(self, prediction: Prediction, log_likelihood_ratio: Tensor) -> tuple[Tensor, Tensor]:
         """Decodes maps: the most likely box of each image ``(B, 5)`` and its score ``(B,)``, however low.
 
         Args:
             prediction: The network's maps.
-            images: ``(B, 1, H, W)`` in [0, 1], from which the second stage cuts its patches.
+            log_likelihood_ratio: ``(B, C, H, W)``, the network's input, from which the second stage cuts its patches.
         """
         if self.second_stage is None or self._fused_stage is None:
             boxes, scores = self.codec.decode(prediction)
         else:
-            llr, config = self.network.log_likelihood_ratio(images), self.second_stage.hypotheses
-            boxes, scores = decode_with_second_stage(self._fused_stage, config, self.codec, prediction, llr)
+            config = self.second_stage.hypotheses
+            boxes, scores = decode_with_second_stage(
+                self._fused_stage, config, self.codec, prediction, log_likelihood_ratio
+            )
         return boxes, self.calibration(scores)
 
     def candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -142,21 +144,22 @@ class Detector(BaseDetector):
 
     def decode_with_candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], ...]:
         """As ``BaseDetector.decode_with_candidates``, from one pass of the network."""
-        return self._run(images, lambda pixels, maps: (*self.decode_maps(maps, pixels), *self._find_peaks(maps, count)))
+        return self._run(images, lambda llr, maps: (*self.decode_maps(maps, llr), *self._find_peaks(maps, count)))
 
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        boxes, scores = self._run(images, lambda pixels, prediction: self.decode_maps(prediction, pixels))
+        boxes, scores = self._run(images, lambda llr, maps: self.decode_maps(maps, llr))
         return boxes, scores
 
     def _run(
         self, images: NDArray[np.float32], decode: Callable[[Tensor, Prediction], tuple[Tensor, ...]]
     ) -> tuple[NDArray[np.float32], ...]:
-        """Predicts the maps of images ``(B, H, W)`` in parts, and decodes each part from its pixels and maps."""
+        """Predicts the maps of images ``(B, H, W)`` in parts, and decodes each part from its input and maps."""
 
         @torch.inference_mode()
         def run_part(part: NDArray[np.float32]) -> tuple[Tensor, ...]:
             pixels = torch.from_numpy(part)[:, None].to(self._inference.device)  # (B, 1, H, W)
-            return decode(pixels, self._inference.module(pixels))
+            log_likelihood_ratio = self._inference.module.log_likelihood_ratio(pixels)
+            return decode(log_likelihood_ratio, self._inference.module.predict_maps(log_likelihood_ratio))
 
         parts = parallel_map(run_part, self._inference.split(images))
         return tuple(torch.cat(values).cpu().numpy() for values in zip(*parts, strict=True))

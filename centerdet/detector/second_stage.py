@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from centerdet.detector.calibration import Calibration
+from centerdet.detector.checked_tensors import build_module
 from centerdet.model.codec import Codec
 from centerdet.model.hypotheses import HypothesesConfig, best_hypothesis
 from centerdet.model.second_stage import SecondStage, SecondStageConfig
 from centerdet.model.types import Prediction
 
-MAX_PASSES = 32  # and peaks: each costs time
 MAX_CHANNELS = 16  # of a patch: the network's two and the mask are three
 PREFIX = "second_stage."  # of its tensors' names in the weights file
 
@@ -35,8 +35,6 @@ class SecondStageHeader:
                 f"score_level must be an index of the {len(self.network.quality_levels)} quality_levels, "
                 f"got {self.hypotheses.score_level}"
             )
-        if self.hypotheses.passes > MAX_PASSES or self.hypotheses.peaks > MAX_PASSES:
-            raise ValueError(f"passes and peaks must be at most {MAX_PASSES}, got {self.hypotheses}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,20 +69,11 @@ class SecondStageSetup:
         """Makes a second stage of its settings and of its tensors, which it takes out of ``tensors``.
 
         Raises:
-            ValueError: If the tensors do not fit the settings, or one is not finite.
+            ValueError: If names, shapes or types are not those of the settings, or a tensor is not finite.
         """
         names = [name for name in tensors if name.startswith(PREFIX)]
         own = {name.removeprefix(PREFIX): tensors.pop(name) for name in names}
-        if not all(torch.isfinite(tensor).all() for tensor in own.values()):
-            raise ValueError("the second stage holds NaN or infinity")
-        with torch.device("meta"):  # has shapes, but no memory
-            outline = SecondStage(header.in_channels, header.network)
-        try:
-            outline.load_state_dict(own, assign=True)  # compares names and shapes
-        except RuntimeError as error:
-            raise ValueError(f"the weights are not those of the second stage in its settings: {error}") from None
-        network = SecondStage(header.in_channels, header.network)
-        network.load_state_dict(own)
+        network = build_module(lambda: SecondStage(header.in_channels, header.network), own, name="second stage")
         return cls(
             network=network.eval().requires_grad_(False),
             hypotheses=header.hypotheses,
@@ -117,5 +106,10 @@ def decode_with_second_stage(
     Returns:
         Boxes ``(B, 5)`` and chances that they are right ``(B,)``, not calibrated.
     """
-    peaks, heights = find_peaks(codec, prediction, hypotheses.peaks)
-    return best_hypothesis(stage, log_likelihood_ratio, peaks, heights, hypotheses)
+
+    def next_peaks(rows: Tensor) -> Tensor:
+        maps = Prediction(*(part[rows] for part in prediction))
+        return find_peaks(codec, maps, hypotheses.peaks)[0][:, 1:]
+
+    boxes, heights = codec.decode(prediction)
+    return best_hypothesis(stage, log_likelihood_ratio, boxes, heights, next_peaks, hypotheses)

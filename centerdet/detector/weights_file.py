@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from centerdet.detector.calibration import Calibration
+from centerdet.detector.checked_tensors import build_module
 from centerdet.detector.refined import RefinementConfig
 from centerdet.detector.second_stage import SecondStageHeader, SecondStageSetup
 from centerdet.files import open_regular, write_atomically
@@ -100,20 +101,7 @@ def build_network(tensors: dict[str, Tensor], config: NetworkConfig, *, finite: 
     Raises:
         ValueError: If names, shapes or types are not those of the network, or a weight is not finite.
     """
-    with torch.device("meta"):  # has shapes, but no memory
-        outline = CenterNet(config)
-    for name, parameter in outline.state_dict().items():
-        if name in tensors and tensors[name].dtype != parameter.dtype:
-            raise ValueError(f"{name} is {tensors[name].dtype}, must be {parameter.dtype}")
-        if finite and name in tensors and not torch.isfinite(tensors[name]).all():
-            raise ValueError(f"{name} holds NaN or infinity")
-    try:
-        outline.load_state_dict(tensors, assign=True)  # compares names and shapes
-    except RuntimeError as error:
-        raise ValueError(f"the weights are not those of the network in its settings: {error}") from None
-    network = CenterNet(config)
-    network.load_state_dict(tensors)
-    return network
+    return build_module(lambda: CenterNet(config), tensors, name="network", finite=finite)
 
 
 def write_weights(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:

@@ -35,8 +35,9 @@ class DetectorGraph(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images ``(B, 1, H, W)`` -> boxes ``(B, 5)``, scores ``(B,)``, heatmap ``(B, H, W)``."""
-        prediction = self.network(images)
-        boxes, scores = self.detector.decode_maps(prediction, images)
+        log_likelihood_ratio = self.network.log_likelihood_ratio(images)
+        prediction = self.network.predict_maps(log_likelihood_ratio)
+        boxes, scores = self.detector.decode_maps(prediction, log_likelihood_ratio)
         return boxes, scores, self.detector.codec.heatmap(prediction, (images.shape[2], images.shape[3]))
 
 

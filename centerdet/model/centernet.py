@@ -126,10 +126,14 @@ class CenterNet(nn.Module):
 
     def forward(self, images: Tensor) -> Prediction:
         """Maps ``(B, 1, H, W)`` images in [0, 1] to maps of ``ceil(H / stride)`` rows, ``ceil(W / stride)`` columns."""
-        top, bottom, rows = self._padding(images.shape[-2])
-        left, right, columns = self._padding(images.shape[-1])
+        return self.predict_maps(self.log_likelihood_ratio(images))
+
+    def predict_maps(self, log_likelihood_ratio: Tensor) -> Prediction:
+        """The same from ``log_likelihood_ratio(images)``, for callers that need both."""
+        top, bottom, rows = self._padding(log_likelihood_ratio.shape[-2])
+        left, right, columns = self._padding(log_likelihood_ratio.shape[-1])
         # Pad the ratios, not the image: a ratio of 0 is neutral, as is the padding inside a convolution.
-        ratios = pad(self.log_likelihood_ratio(images), (left, right, top, bottom))
+        ratios = pad(log_likelihood_ratio, (left, right, top, bottom))
         features = self.stem(ratios)  # (B, channels[0], h, w), with h and w of whole cells at every level
         skips = []
         for blocks, down in zip(self.encoder, self.down, strict=False):

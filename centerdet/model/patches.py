@@ -2,7 +2,8 @@
 
 A patch has ``rows`` samples along the heading and ``columns`` across it. It spans ``margin`` times the box in both
 directions: place, heading and size of an object in a fitting box do not change its patch. Samples are
-interpolated between pixels (bilinear), and 0 outside the image.
+interpolated between pixels (bilinear), and fall to 0 within one pixel outside the image: without a jump, so that
+rounding of a box changes no sample by more than rounding.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def sample_patches(log_likelihood_ratio: Tensor, boxes: Tensor, points: Tensor) 
         points: ``(2, P)`` of ``patch_points``.
 
     Returns:
-        ``(B, K, C + 1, P)``: the interpolated channels, and a last one that is 1 inside the image and 0 outside.
+        ``(B, K, C + 1, P)``: the interpolated channels, and a last one that is 1 inside the image and 0 outside, which
+        is what they would make of an image of ones.
     """
     height, width = log_likelihood_ratio.shape[2:]
     x, y, yaw, box_width, box_height = boxes[..., None].unbind(2)  # each (B, K, 1)
@@ -37,7 +39,9 @@ def sample_patches(log_likelihood_ratio: Tensor, boxes: Tensor, points: Tensor) 
     u, v = box_width * points[0], box_height * points[1]  # (B, K, P)
     column = (x + u * cos + v * sin) * (2 / (width - 1)) - 1  # from -1, the first pixel's centre, to 1, the last one's
     row = (y - u * sin + v * cos) * (2 / (height - 1)) - 1
-    inside = ((column.abs() <= 1) & (row.abs() <= 1)).to(log_likelihood_ratio.dtype)
+    inside_x = (1 + (1 - column.abs()) * ((width - 1) / 2)).clamp(0, 1)
+    inside_y = (1 + (1 - row.abs()) * ((height - 1) / 2)).clamp(0, 1)
+    inside = (inside_x * inside_y).to(log_likelihood_ratio.dtype)
     grid = torch.stack([column, row], -1)  # (B, K, P, 2)
-    samples = grid_sample(log_likelihood_ratio, grid, padding_mode="border", align_corners=True)  # (B, C, K, P)
-    return torch.cat([samples.transpose(1, 2) * inside[:, :, None], inside[:, :, None]], 2)
+    samples = grid_sample(log_likelihood_ratio, grid, padding_mode="zeros", align_corners=True)  # (B, C, K, P)
+    return torch.cat([samples.transpose(1, 2), inside[:, :, None]], 2)

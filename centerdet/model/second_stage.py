@@ -24,6 +24,8 @@ from centerdet.model.patches import patch_points, sample_patches
 
 REDUCTION = 8  # the patch is halved three times
 MAX_STEP = 1.0  # largest absolute value in an update, so that an untrained network cannot move a box far
+# Far above useful networks: settings alone must fill neither the memory nor the time.
+MAX_SIDE, MAX_MARGIN, MAX_SIZE_UNIT, MAX_CHANNELS, MAX_DEPTH, MAX_LEVELS = 1024, 100.0, 10_000.0, 4096, 64, 64
 ODD, EVEN = 2, 3  # numbers of an update that a mirror negates (shift across, turn), and the others
 
 
@@ -32,15 +34,18 @@ class SecondStageConfig:
     """Settings of the network; they are stored with the weights.
 
     Attributes:
-        rows: Samples along the heading, a multiple of 8.
-        columns: Samples across the heading, a multiple of 8.
+        rows: Samples along the heading, a multiple of 8, at most 1,024.
+        columns: Samples across the heading, as ``rows``.
         margin: What the patch spans, in widths and heights of the box.
         channels: Of the convolutions at 1/2, 1/4 and 1/8 of the patch, even numbers.
         depths: 3x3 convolutions at each of them.
         hidden: Channels of the two hidden layers, even numbers.
         quality_levels: IoUs; for each the network predicts the chance that a box is better (and its heading right).
         size_unit: px; the network sees the logarithms of width and height in this unit.
-        has_heading: Whether the yaw tells nose from tail, as the first stage's.
+        has_heading: Whether the yaw distinguishes front from back, as the first stage's.
+
+    Raises:
+        ValueError: If a setting is out of range.
     """
 
     rows: int = 80
@@ -54,23 +59,33 @@ class SecondStageConfig:
     has_heading: bool = True
 
     def __post_init__(self) -> None:
-        if self.rows % REDUCTION or self.columns % REDUCTION or min(self.rows, self.columns) < REDUCTION:
-            raise ValueError(f"rows and columns must be multiples of 8, got {self.rows} and {self.columns}")
-        if any(width % 2 or width < 2 for width in (*self.channels, *self.hidden)):
-            raise ValueError(f"channels and hidden must be even, got {self.channels} and {self.hidden}")
-        if len(self.channels) != 3 or len(self.depths) != 3 or len(self.hidden) != 2 or min(self.depths) < 0:
+        if any(side % REDUCTION or not REDUCTION <= side <= MAX_SIDE for side in (self.rows, self.columns)):
+            raise ValueError(
+                f"rows and columns must be multiples of 8, at most {MAX_SIDE}, got {self.rows} and {self.columns}"
+            )
+        if any(width % 2 or not 2 <= width <= MAX_CHANNELS for width in (*self.channels, *self.hidden)):
+            raise ValueError(
+                f"channels and hidden must be even, at most {MAX_CHANNELS}, got {self.channels} and {self.hidden}"
+            )
+        if len(self.channels) != 3 or len(self.depths) != 3 or len(self.hidden) != 2:
             raise ValueError(f"a second stage has three levels and two hidden layers, got {self}")
-        if self.margin <= 0 or self.size_unit <= 0:
-            raise ValueError(f"margin and size_unit must be above 0, got {self.margin} and {self.size_unit}")
-        if not self.quality_levels or not all(0 < level < 1 for level in self.quality_levels):
-            raise ValueError(f"quality_levels must lie in (0, 1), got {self.quality_levels}")
+        if not all(0 <= depth <= MAX_DEPTH for depth in self.depths):
+            raise ValueError(f"depths must lie in 0..{MAX_DEPTH}, got {self.depths}")
+        for name, value, limit in (
+            ("margin", self.margin, MAX_MARGIN),
+            ("size_unit", self.size_unit, MAX_SIZE_UNIT),
+        ):
+            if not 0 < value <= limit:
+                raise ValueError(f"{name} must be above 0 and at most {limit:g}, got {value}")
+        if not 1 <= len(self.quality_levels) <= MAX_LEVELS or not all(0 < level < 1 for level in self.quality_levels):
+            raise ValueError(f"quality_levels must be 1 to {MAX_LEVELS} numbers in (0, 1), got {self.quality_levels}")
 
 
 class SecondStage(nn.Module):
     """Patches and box sizes -> ``BoxUpdate``.
 
     Args:
-        in_channels: Of a patch: the first stage's evidence, and the mask of what is inside the image.
+        in_channels: Of a patch: the first stage's log-likelihood ratios, and the mask of what is inside the image.
         config: Patch and widths.
     """
 

@@ -42,7 +42,7 @@ def test_the_labels_are_the_detections(format, photos, tmp_path):
     detector = centerdet.load(threshold=0)
     for name in names:
         alone = detector(read_image(folder / name)).box  # the second stage amplifies the rounding of batches
-        np.testing.assert_allclose(found[name][0].to_array(), alone.to_array(), atol=0.1)
+        np.testing.assert_allclose(found[name][0].to_array(), alone.to_array(), atol=0.01)
     assert main([*command, *(["--overwrite"] if format == "labelme" else [])]) == 0  # replaces its own result
 
 

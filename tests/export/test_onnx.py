@@ -35,16 +35,37 @@ class FixedDetector(BaseDetector):
 
     def __init__(self, *, x=100.0, scores=(0.5,) * 8, heat=0.0):
         super().__init__(threshold=0.3, intensity_range=None, has_heading=True, metadata=None)
-        self.x, self.heat, self.rest, self.shapes = np.broadcast_to(x, 8), heat, list(enumerate(scores)), []
+        self.x, self.heat, self.scores, self.shapes, self.next = np.broadcast_to(x, 8), heat, scores, [], 0
 
     def _decode(self, images):
         self.shapes.append(images.shape)
-        chunk, self.rest = self.rest[: len(images)], self.rest[len(images) :]
-        boxes = [(self.x[index], 100, 0, 20, 30) for index, _ in chunk]
-        return np.array(boxes, dtype=float), np.array([score for _, score in chunk])
+        indices = [(self.next + index) % 8 for index in range(len(images))]
+        self.next += len(images)
+        boxes = [(self.x[index], 100, 0, 20, 30) for index in indices]
+        return np.array(boxes, dtype=float), np.array([self.scores[index] for index in indices])
 
     def heatmap(self, image):
         return np.full(image.shape, self.heat)
+
+
+class TieDetector(FixedDetector):
+    """Has two equally good boxes, 0.8 px apart; the last bits of the pixels decide between them."""
+
+    def _decode(self, images):
+        boxes, scores = super()._decode(images)
+        boxes[:, 0] += np.where(images[:, 0, 0] == np.float32(0.5), 0.0, 0.8)
+        return boxes, scores
+
+
+def test_parity_accepts_what_rounding_changes_in_the_detector_itself():
+    """The exported model chooses the other one of two equally good boxes. Anything else is still an error."""
+    images = [np.full((64, 64), 0.5)] * 8
+    batches = [images[:1], images[1:3], images[3:]]
+    check_parity(TieDetector(), FixedDetector(x=100.8), batches)
+    with pytest.raises(ValueError, match="corners differ from the detector's by 4,"):
+        check_parity(TieDetector(), FixedDetector(x=[100.8] * 7 + [104]), batches)
+    with pytest.raises(ValueError, match="corners differ from the detector's by 0.8,"):
+        check_parity(FixedDetector(), FixedDetector(x=100.8), batches)
 
 
 @pytest.mark.parametrize(

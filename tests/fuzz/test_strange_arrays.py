@@ -132,7 +132,7 @@ def test_the_pretrained_weights_predict_alike_one_by_one_and_in_batches(scenes):
     alone = [pretrained(image) for image in images]
     for batch_size in (3, 32):
         for one, other in zip(alone, pretrained.detect_batch(images, batch_size=batch_size), strict=True):
-            assert_same(one, other, within=0.1, score_within=0.02)  # the second stage amplifies rounding
+            assert_same(one, other, within=0.01, score_within=2e-3)  # the second stage amplifies rounding
 
 
 def test_the_pretrained_weights_predict_alike_for_16_bits_and_floats(scenes):

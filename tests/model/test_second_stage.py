@@ -1,56 +1,23 @@
-"""The second stage: patches, updates, symmetry, loss, hypotheses, training that resumes exactly, and the detector."""
+"""The second stage: patches, updates, symmetry, loss, and training that resumes exactly."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from centerdet.box import box_corners as numpy_corners
-from centerdet.box import box_to_image, paired_iou
-from centerdet.detector.detector import Detector
-from centerdet.detector.pretrained import load
-from centerdet.detector.second_stage import SecondStageSetup
+from centerdet.box import box_to_image
 from centerdet.model.box_update import BoxUpdate, apply_delta, box_corners, delta_between
-from centerdet.model.centernet import CenterNet, NetworkConfig
-from centerdet.model.codec import Codec
-from centerdet.model.hypotheses import HypothesesConfig, best_hypothesis
 from centerdet.model.patches import patch_points, sample_patches
 from centerdet.model.second_stage import SecondStage, SecondStageConfig, fuse_second_stage
 from centerdet.model.second_stage_loss import SecondStageLossConfig, quality, second_stage_loss
 from centerdet.synthetic.batches import CurriculumConfig, SyntheticBatches
 from centerdet.training.second_stage_starts import StartBlocks, StartsConfig
 from centerdet.training.second_stage_trainer import SecondStageTrainer, SecondStageTrainingConfig
-
-SMALL = SecondStageConfig(rows=24, columns=16, channels=(4, 4, 4), depths=(1, 1, 0), hidden=(8, 4))
-
-
-def random_boxes(count: int, seed: int = 0) -> torch.Tensor:
-    rng = np.random.default_rng(seed)
-    size = rng.uniform(18, 40, (count, 2))
-    boxes = np.column_stack([rng.uniform(60, 140, (count, 2)), rng.uniform(-math.pi, math.pi, count), size])
-    return torch.from_numpy(boxes)
-
-
-def trained_like(config: SecondStageConfig = SMALL, in_channels: int = 3) -> SecondStage:
-    """A stage whose batch norms have seen something, and whose heads say something."""
-    torch.manual_seed(0)
-    stage = SecondStage(in_channels, config)
-    for head in (stage.odd, stage.even):
-        torch.nn.init.normal_(head.weight, std=0.1)
-    for _ in range(3):
-        stage(torch.rand(16, in_channels, config.rows, config.columns), 20 + 20 * torch.rand(16, 2))
-    return stage.eval()
-
-
-def tiny_detector(stage: SecondStage | None = None, hypotheses: HypothesesConfig | None = None) -> Detector:
-    torch.manual_seed(1)
-    network = CenterNet(NetworkConfig(channels=(8,), num_blocks=(1,)))
-    setup = None if stage is None else SecondStageSetup(network=stage, hypotheses=hypotheses or HypothesesConfig())
-    return Detector(network, Codec(stride=4), threshold=0.0, second_stage=setup)
+from tests.second_stage_helpers import SMALL, random_boxes, tiny_detector, trained_like
 
 
 class TestPatches:
@@ -187,85 +154,6 @@ class TestLoss:
         assert (quality(turned, targets, has_object, axis) == 1).all()
 
 
-class Oracle:
-    """A stage that knows the truth, moves half the way, and only a little at a time; it counts its looks."""
-
-    config = SMALL
-
-    def __init__(self, truth: torch.Tensor) -> None:
-        self.truth, self.looks = truth, 0
-
-    def predict_updates(self, log_likelihood_ratio: torch.Tensor, boxes: torch.Tensor) -> BoxUpdate:
-        self.looks += boxes.shape[0] * boxes.shape[1]
-        truth = self.truth[log_likelihood_ratio[:, 0, 0, 0].long()][:, None].expand_as(
-            boxes
-        )  # the image says which one it is
-        delta = 0.5 * delta_between(boxes, truth).clamp(-0.1, 0.1)
-        now, after = (self.quality(at, truth) for at in (boxes, apply_delta(boxes, delta)))
-        return BoxUpdate(delta=delta, now=now, after=after)
-
-    def quality(self, boxes: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        iou = torch.from_numpy(paired_iou(boxes.flatten(0, 1), truth.flatten(0, 1))).float()
-        return (12 * iou - 8).view(*boxes.shape[:2], 1).expand(-1, -1, 4)
-
-
-class TestHypotheses:
-    truth = random_boxes(4).float()
-    near = apply_delta(truth, torch.tensor([0.05, 0.05, 0.05, 0.05, 0.05]))
-    wrong = truth + torch.tensor([20.0, 0, 0, 0, 0])
-    log_likelihood_ratio = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, 64, 64)
-    heights = torch.tensor([[0.9, 0.5]]).expand(4, -1)
-
-    @pytest.mark.parametrize("wrong", [{"beam": (4, 1)}, {"beam": (3, 1, 2)}, {"passes": 0}, {"sure": 1.5}])
-    def test_a_wrong_config_is_refused(self, wrong: dict) -> None:
-        with pytest.raises(ValueError, match="got"):
-            HypothesesConfig(**wrong)
-
-    def find(self, peaks: list[torch.Tensor], **config: Any) -> tuple[torch.Tensor, torch.Tensor, int]:
-        oracle = Oracle(self.truth)
-        config = HypothesesConfig(peaks=len(peaks), **config)
-        boxes, scores = best_hypothesis(oracle, self.log_likelihood_ratio, torch.stack(peaks, 1), self.heights, config)
-        assert boxes[:, 2].abs().max() <= math.pi
-        return boxes, scores, oracle.looks
-
-    def test_passes_move_boxes_nearer(self) -> None:
-        first, _, looks = self.find([self.near], turns=(), beam=(), passes=1)
-        last, _, more = self.find([self.near], turns=(), beam=(), passes=4)
-        before, once, often = (paired_iou(boxes, self.truth) for boxes in (self.near, first, last))
-        assert (often > once).all()
-        assert (once > before).all()
-        assert (looks, more) == (4, 16)
-
-    def test_of_the_hypotheses_the_best_one_stays(self) -> None:
-        boxes, _, _ = self.find([self.wrong, self.near], turns=(), beam=(1, 1, 1))
-        assert paired_iou(boxes, self.truth).min() > 0.95
-
-    def test_a_box_upside_down_is_turned(self) -> None:
-        """With an oracle for which half a turn is all that was wrong."""
-        upside_down = self.near + torch.tensor([0, 0, math.pi, 0, 0])
-
-        class HeadingOracle(Oracle):
-            def quality(self, boxes: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-                turn = delta_between(boxes, truth)[..., 2:3].abs()
-                return torch.where(turn < 1, super().quality(boxes, truth), -8.0)
-
-        config = HypothesesConfig(peaks=1, beam=(1, 1))
-        boxes, _ = best_hypothesis(
-            HeadingOracle(self.truth), self.log_likelihood_ratio, upside_down[:, None], self.heights, config
-        )
-        assert delta_between(boxes, self.truth)[:, 2].abs().max() < 0.1
-
-    def test_alternatives_cost_nothing_where_the_first_is_sure(self) -> None:
-        _, _, sure = self.find([self.near, self.wrong], turns=(), beam=(1,), sure=0.1)
-        _, _, doubtful = self.find([self.near, self.wrong], turns=(), beam=(1,), sure=1.0)
-        assert (sure, doubtful) == (16, 20)
-
-    def test_the_peak_counts_in_the_score(self) -> None:
-        _, alone, _ = self.find([self.near], turns=(), beam=(), peak_weight=0.0)
-        _, both, _ = self.find([self.near], turns=(), beam=(), peak_weight=1.0)
-        np.testing.assert_allclose(torch.logit(both) - torch.logit(alone), math.log(9), rtol=1e-2)
-
-
 class TestTraining:
     def trainer(self, folder, blocks: int = 2) -> SecondStageTrainer:
         torch.manual_seed(3)
@@ -307,42 +195,3 @@ class TestTraining:
         assert (tmp_path / "peaks" / "block-00001.safetensors").exists()
         assert torch.equal(one[1].boxes, one[1].boxes)
         assert not torch.equal(one[0].boxes, one[1].boxes)
-
-
-class TestDetector:
-    images = np.random.default_rng(0).random((3, 80, 96)).astype(np.float32)
-
-    def test_saved_and_loaded_it_answers_the_same(self, tmp_path) -> None:
-        detector = tiny_detector(trained_like())
-        detector.save(tmp_path / "both.safetensors")
-        loaded = Detector.load(tmp_path / "both.safetensors")
-        assert loaded.second_stage is not None
-        assert loaded.second_stage.hypotheses == HypothesesConfig()
-        assert loaded.detect_batch(self.images) == detector.detect_batch(self.images)
-
-    def test_it_changes_the_answers_and_not_the_candidates(self) -> None:
-        without, detector = tiny_detector(), tiny_detector(trained_like())
-        assert without.detect(self.images[0]) != detector.detect(self.images[0])
-        for one, other in zip(without.candidates(self.images, 2), detector.candidates(self.images, 2), strict=True):
-            np.testing.assert_array_equal(one, other)
-
-    def test_damage_is_noticed(self, tmp_path) -> None:
-        stage = trained_like()
-        stage.odd.weight.data[0, 0] = math.nan
-        tiny_detector(stage).save(tmp_path / "nan.safetensors")
-        with pytest.raises(ValueError, match="second stage holds NaN"):
-            Detector.load(tmp_path / "nan.safetensors")
-
-    def test_exported_it_answers_the_same(self, tmp_path) -> None:
-        pytest.importorskip("onnxruntime")
-        from centerdet.export import OnnxDetector, export_onnx
-
-        stage = trained_like()
-        for head in (stage.odd, stage.even):
-            head.weight.data *= 0.1  # small moves, as a trained stage makes them where a box fits
-        fast = load("fast")
-        detector = Detector(fast.network, fast.codec, threshold=0.0, second_stage=SecondStageSetup(network=stage))
-        export_onnx(detector, tmp_path / "model.onnx", image_size=(80, 96))
-        exported = OnnxDetector(tmp_path / "model.onnx", threads=1)
-        for wanted, got in zip(detector.detect_batch(self.images), exported.detect_batch(self.images), strict=True):
-            np.testing.assert_allclose(got.box.corners(), wanted.box.corners(), atol=1e-3)
