@@ -143,6 +143,7 @@ def test_too_many_channels_are_refused(count) -> None:
         )
 
 
+@pytest.mark.slow
 def test_exported_it_answers_the_same(tmp_path) -> None:
     from centerdet.export import OnnxDetector, export_onnx
 
