@@ -1,11 +1,12 @@
 # make setup, then make test. Every target uses the interpreter of .venv.
 PYTHON := .venv/bin/python
-.PHONY: help setup test test-slow lint format types docs figures ci
+.PHONY: help setup test test-slow test-web lint format types docs figures ci
 
 help:
 	@echo "setup     create .venv with everything the tests need"
 	@echo "test      run the default tests"
 	@echo "test-slow run the tests that take minutes"
+	@echo "test-web  run the tests in a browser; needs Node.js and Chromium"
 	@echo "lint      ruff check, ruff format --check and mypy"
 	@echo "format    format the code"
 	@echo "docs      run the code blocks and parse the commands of README.md and docs/"
@@ -21,6 +22,10 @@ test:
 
 test-slow:
 	$(PYTHON) -m pytest -q -m slow
+
+test-web:
+	npm ci --prefix web
+	$(PYTHON) -m pytest -q -m slow tests/web
 
 lint:
 	.venv/bin/ruff check .

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,31 @@ def test_torchrun_trains_as_one_process_does(tmp_path):
     assert train_script.main(["--config", str(SMOKE), "--out", str(tmp_path / "one"), "--device", "cpu"]) == 0
     curves = [torch.tensor(loss_curve(tmp_path / name)) for name in ("one", "two")]
     assert len(curves[0]) == 4
+    torch.testing.assert_close(*curves, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_two_nodes_train_as_one_process_does(tmp_path):
+    """Two agents of torchrun on this machine, each with a folder of its own: only the first process writes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    torchrun += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "run"]
+    script = ["train.py", "--config", SMOKE, "--device", "cpu", "--out"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    nodes = [
+        subprocess.Popen(
+            [*torchrun, *script, tmp_path / f"node{node}"], cwd=ROOT, env=environment, stdout=subprocess.PIPE
+        )
+        for node in range(2)
+    ]
+    outputs = b"".join(node.communicate(timeout=300)[0] for node in nodes)
+    assert [node.returncode for node in nodes] == [0, 0]
+    assert outputs.count(b"processes: 2") == 1
+    folders = [tmp_path / f"node{node}" for node in range(2) if (tmp_path / f"node{node}/best.safetensors").exists()]
+    assert len(folders) == 1
+    assert train_script.main(["--config", str(SMOKE), "--out", str(tmp_path / "one"), "--device", "cpu"]) == 0
+    curves = [torch.tensor(loss_curve(folder)) for folder in (tmp_path / "one", folders[0])]
     torch.testing.assert_close(*curves, rtol=1e-3, atol=1e-3)
 
 

@@ -23,16 +23,34 @@ def add_export(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("model", type=Path, help="file to write, NAME.onnx")
     parser.add_argument("--weights", help=WEIGHTS_HELP)
+    parser.add_argument(
+        "--web", type=Path, metavar="FOLDER", help="also write a static page that runs the model in the browser"
+    )
     add_overwrite_option(parser)
     parser.set_defaults(run=_export)
 
 
 def _export(options: argparse.Namespace) -> None:
+    from centerdet.detector.pretrained import PRETRAINED
     from centerdet.export import export_onnx
     from centerdet.export.onnx import check_model_name
+    from centerdet.export.web import check_web_runtime, write_page
 
     check_model_name(options.model)
-    model = Output("the model", options.model, is_onnx)
-    check_outputs([model], weights_file(options.weights), overwrite=options.overwrite)
+    outputs = [Output("the model", options.model, is_onnx)]
+    if options.web is not None:
+        check_web_runtime()
+        outputs += _page_outputs(options.web)
+    check_outputs(outputs, weights_file(options.weights), overwrite=options.overwrite)
     export_onnx(centerdet.load(options.weights), options.model)
     print(f"{one_line(options.model)}: for images of at least {MIN_SIDE} px a side, in batches of any size")
+    if options.web is not None:
+        write_page(options.web, options.model, with_examples=(options.weights or "accurate") in PRETRAINED)
+        print(f"{one_line(options.web)}: a page; to see it: python -m http.server --directory {one_line(options.web)}")
+
+
+def _page_outputs(folder: Path) -> list[Output]:
+    """The files of a page; existing ones may be replaced if they belong to an earlier page."""
+    from centerdet.export.web import PAGE_FILES, is_page
+
+    return [Output("--web", folder / name, lambda _: is_page(folder), makes_folder=True) for name in PAGE_FILES]

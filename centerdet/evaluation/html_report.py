@@ -87,6 +87,7 @@ def _header(report: EvaluationReport, title: str, threshold: float) -> str:
         "<!doctype html>",
         f'<html lang="en"><head><meta charset="utf-8"><title>centerdet: {title}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<link rel="icon" href="data:,">',  # a browser would ask the server for one
         f"<style>{_STYLE}</style></head><body>",
         f"<h1>centerdet on {title}</h1>",
         f"<p>{report.samples} images, score threshold {threshold:g}. AP@0.7 (task definition) is the fraction with "
