@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import pytest
 import yaml
+from torch.distributed.run import get_args_parser
 
 from centerdet.cli.main import main as centerdet_main
 from centerdet.data.config import read_data_config
@@ -116,8 +117,9 @@ def check_command(command):
     program, *arguments = words
     program = program.removeprefix(".venv/bin/")
     if program == "torchrun":
-        assert arguments[0] == "--nproc-per-node"
-        program, arguments = "python", arguments[2:]
+        script = arguments.index("train.py")
+        assert not get_args_parser().parse_known_args(arguments[: script + 1])[1]
+        program, arguments = "python", arguments[script:]
     if program == "python" and arguments[:2] == ["-m", "centerdet"]:
         program, arguments = "centerdet", arguments[2:] or ["check", "data.yaml"]
     if program == "centerdet":
@@ -128,9 +130,11 @@ def check_command(command):
         parses(module.main, arguments[1:])
     elif program in ("python", "python3.11"):
         assert arguments[0] == "-m"
-        assert arguments[1] in ("pytest", "venv")
+        assert arguments[1] in ("http.server", "pytest", "venv")
     elif program == "pip":
         check_pip(arguments)
+    elif program == "npm":
+        assert (ROOT / arguments[arguments.index("--prefix") + 1] / "package-lock.json").exists()
     elif program == "make":
         assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     else:
