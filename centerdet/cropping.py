@@ -1,6 +1,8 @@
-"""Where a crop may lie in an image so that it holds the object."""
+"""Where a crop may lie in an image so that it holds the object, and phases of training with crops of several sizes."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,3 +35,15 @@ def crop_bounds(
         low, high = (corner.clip(np.ceil(center) - last, np.floor(center)) for corner in (low, high))
     room = image_size - 1 - last
     return low.clip(0, room).astype(np.int64), high.clip(0, room).astype(np.int64)
+
+
+def check_phase_ends(ends: Sequence[float]) -> None:
+    """Checks the ends of the phases of training, as fractions of all steps.
+
+    Raises:
+        ValueError: If the ends do not increase from above 0 to 1.
+    """
+    if not ends or not ends[0] > 0 or ends[-1] != 1 or list(ends) != sorted(set(ends)):
+        raise ValueError(
+            f"the end_fraction of phases must lie above 0 and increase, the last must be 1, got {list(ends)}"
+        )

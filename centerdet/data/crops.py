@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,33 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from centerdet.box import RotatedBox
-from centerdet.cropping import crop_bounds
+from centerdet.cropping import check_phase_ends, crop_bounds
 from centerdet.data.augment import Augmentation
 from centerdet.model.types import Batch
 from centerdet.preprocessing import MIN_SIDE, to_unit_range
 
 Scene = tuple[ArrayLike, RotatedBox | None]
 SceneSource = Sequence[Scene] | Callable[[np.random.Generator], Scene] | Iterable[Scene]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropPhase:
+    """A part of training with crops of one size.
+
+    Attributes:
+        end_fraction: End of the phase, as a fraction of all steps, in (0, 1].
+        crop_size: Side of the square crops, px, at least 64.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    end_fraction: float = 1.0
+    crop_size: int = 128
+
+    def __post_init__(self) -> None:
+        if self.crop_size < MIN_SIDE:
+            raise ValueError(f"crop_size must be at least {MIN_SIDE}, got {self.crop_size}")
 
 
 class CropBatches:
@@ -31,8 +52,9 @@ class CropBatches:
         seed: Seed of the series.
         steps: Number of batches.
         batch_size: Number of crops in a batch.
-        crop_size: Side of the square crops, px, at least 64. A smaller image is used whole, as a detector sees it; if a
-            batch has crops of several sizes, the smaller ones are padded with zeros.
+        crop_size: Side of the square crops, px, at least 64, or one for each phase of the series. A smaller image is
+            used whole, as a detector sees it; if a batch has crops of several sizes, the smaller ones are padded with
+            zeros.
         augmentation: Change of each scene before it is cropped.
         intensity_range: As in ``preprocessing.to_unit_range``.
 
@@ -47,19 +69,18 @@ class CropBatches:
         seed: int,
         steps: int,
         batch_size: int = 16,
-        crop_size: int = 128,
+        crop_size: int | Sequence[CropPhase] = 128,
         augmentation: Augmentation | None = None,
         intensity_range: tuple[float, float] | None = None,
     ) -> None:
-        if crop_size < MIN_SIDE or batch_size < 1 or steps < 1:
-            raise ValueError(
-                f"crop_size must be at least {MIN_SIDE}, batch_size and steps at least 1, "
-                f"got {crop_size}, {batch_size} and {steps}"
-            )
+        if batch_size < 1 or steps < 1:
+            raise ValueError(f"batch_size and steps must be at least 1, got {batch_size} and {steps}")
         if isinstance(scenes, Sequence) and not len(scenes):
             raise ValueError("training needs at least one scene, got none")
         self.scenes, self.seed, self.steps = scenes, seed, steps
-        self.batch_size, self.crop_size = batch_size, crop_size
+        self.batch_size = batch_size
+        self.phases = (CropPhase(crop_size=crop_size),) if isinstance(crop_size, int) else tuple(crop_size)
+        check_phase_ends([phase.end_fraction for phase in self.phases])
         self.augmentation, self.intensity_range = augmentation, intensity_range
         self._iterator: Iterator[Scene] = iter(())
 
@@ -73,10 +94,20 @@ class CropBatches:
             IndexError: If ``step`` is out of range.
             ValueError: If a scene is not an image with a box or ``None``.
         """
-        if not 0 <= step < self.steps:
-            raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}")
+        return self.at_place(step, step)
+
+    def at_place(self, step: int, place: float) -> Batch:
+        """Returns batch ``step`` from the phase at a place of the schedule, in steps, which may be ahead of the step.
+
+        Raises:
+            IndexError: If there is no such step or place.
+            ValueError: If a scene is not an image with a box or ``None``.
+        """
+        if not 0 <= step <= place < self.steps:
+            raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}, at the place {place}")
+        size = next(phase.crop_size for phase in self.phases if place < phase.end_fraction * self.steps)
         rng = np.random.Generator(np.random.SFC64((self.seed, step)))
-        images, boxes = zip(*(self._crop(self._draw(rng), rng) for _ in range(self.batch_size)), strict=True)
+        images, boxes = zip(*(self._crop(self._draw(rng), size, rng) for _ in range(self.batch_size)), strict=True)
         shape = np.max([image.shape for image in images], axis=0)
         padded = [np.pad(image, [(0, side) for side in shape - image.shape]) for image in images]
         return Batch(
@@ -85,12 +116,14 @@ class CropBatches:
             has_object=torch.tensor([box is not None for box in boxes]),
         )
 
-    def _crop(self, scene: Scene, rng: np.random.Generator) -> tuple[NDArray[np.float32], RotatedBox | None]:
+    def _crop(
+        self, scene: Scene, crop_size: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], RotatedBox | None]:
         pixels, box = _check_scene(scene)
         image = to_unit_range(pixels, self.intensity_range)
         if self.augmentation is not None:
             image, box = self.augmentation(image, box, rng)
-        return crop_around(image, box, self.crop_size, rng)
+        return crop_around(image, box, crop_size, rng)
 
     def _draw(self, rng: np.random.Generator) -> Scene:
         if isinstance(self.scenes, Sequence):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from centerdet.cropping import check_phase_ends
 from centerdet.model.types import Batch
 from centerdet.preprocessing import MIN_SIDE
 from centerdet.synthetic.batch_drawing import draw_batch
@@ -56,11 +57,9 @@ class CurriculumConfig:
     phases: tuple[Phase, ...] = (Phase(),)
 
     def __post_init__(self) -> None:
-        ends = [phase.end_fraction for phase in self.phases]
         if self.batch_size < 1 or not 0 <= self.ship_probability <= 1:
             raise ValueError(f"batch_size must be at least 1, ship_probability in [0, 1], got {self}")
-        if not ends or ends[-1] != 1 or ends != sorted(set(ends)):
-            raise ValueError(f"the end_fraction of phases must increase, the last must be 1, got {ends}")
+        check_phase_ends([phase.end_fraction for phase in self.phases])
 
 
 class SyntheticBatches:

@@ -150,6 +150,10 @@ class ImagesConfig:
         batch_size: Number of crops in a batch.
         crop_size: Side of the square training crops, px, at least 64; smaller images are used whole. ``None``: 1.5
             times the diagonal of the boxes (95th percentile), rounded up to a multiple of 32, at least 96.
+        growing_crops: Begin with crops of half of ``crop_size`` and end with larger ones: ``sizes.CROP_PHASES``.
+        measure_noise_level: If the network has no ``noise_level``, and the images have a uniform background up to a
+            common level, train with that level, and change the images by flips and quarter turns alone, since other
+            changes alter the pixels' values.
         augmentation: Random changes of the images before they are cropped.
 
     Raises:
@@ -162,6 +166,8 @@ class ImagesConfig:
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(steps=6000, learning_rate=4e-3))
     batch_size: int = 16
     crop_size: int | None = None
+    growing_crops: bool = True
+    measure_noise_level: bool = True
     augmentation: AugmentationConfig = field(
         default_factory=lambda: AugmentationConfig(
             flips=True, quarter_turns=True, rotation=20.0, scale=(0.9, 1.1), brightness=0.1, contrast=0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -25,7 +26,7 @@ from centerdet.training.config import ImagesConfig
 from centerdet.training.logger import OnLog
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.second_stage_fit import fit_second_stage
-from centerdet.training.sizes import fill_sizes
+from centerdet.training.sizes import crop_phases, fill_noise_level, fill_sizes
 from centerdet.training.trainer import fit
 
 _LOGGER = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def train(
     """
     if config.size_unit is None or config.crop_size is None:
         config = fill_sizes(config, [box for _, box in validation if box])
+    config = fill_noise_level(config, scenes if isinstance(scenes, Sequence) else validation, intensity_range)
     network, codec = _make_model(config, init_from, has_heading)
     warn_about_pixels(validation, intensity_range, network)
     settings = {"images": {**asdict(config), "has_heading": has_heading, "intensity_range": intensity_range}}
@@ -132,7 +134,6 @@ def _make_batches(
     intensity_range: tuple[float, float] | None,
     second_stage: SecondStageRecipe | None = None,
 ) -> CropBatches:
-    assert config.crop_size is not None  # see fill_sizes
     training = config.training
     seed, steps, batch_size = training.seed, training.steps, config.batch_size
     if second_stage is not None:  # other crops than the first stage's, in blocks
@@ -142,7 +143,7 @@ def _make_batches(
         seed=seed,
         steps=steps,
         batch_size=batch_size,
-        crop_size=config.crop_size,
+        crop_size=crop_phases(config),
         augmentation=Augmentation(config.augmentation),
         intensity_range=intensity_range,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from centerdet import RotatedBox
-from centerdet.data.crops import CropBatches, crop_around
+from centerdet.data.crops import CropBatches, CropPhase, crop_around
 from tests.helpers import BOXES, draw_box
 
 
@@ -90,3 +90,14 @@ def test_too_few_scenes_are_refused():
 def test_wrong_scenes_are_refused(scene):
     with pytest.raises(ValueError, match=r"a scene is an image and a RotatedBox \(or None\), got .*from_array"):
         CropBatches(lambda rng: scene, seed=0, steps=1, crop_size=64)[0]
+
+
+def test_the_crop_size_follows_the_phase():
+    phases = (CropPhase(end_fraction=0.5, crop_size=64), CropPhase(crop_size=96))
+    series = CropBatches(lambda rng: (rng.random((200, 200)), None), seed=0, steps=4, batch_size=1, crop_size=phases)
+    assert [series[step].images.shape[-1] for step in range(4)] == [64, 64, 96, 96]
+    assert series.at_place(0, 3.5).images.shape[-1] == 96  # the schedule is ahead of the step
+    with pytest.raises(IndexError, match="place 4"):
+        series.at_place(0, 4.0)
+    with pytest.raises(ValueError, match="the last must be 1, got \\[0.5\\]"):
+        CropBatches(series.scenes, seed=0, steps=1, crop_size=phases[:1])
