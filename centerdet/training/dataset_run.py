@@ -14,7 +14,7 @@ from centerdet.evaluation.report import EvaluationReport
 from centerdet.training.config import ImagesConfig, read_images_config
 from centerdet.training.defaults import default_config
 from centerdet.training.own_images import train
-from centerdet.training.sizes import fill_sizes
+from centerdet.training.sizes import crop_phases, fill_noise_level, fill_sizes
 
 
 class DatasetRun(NamedTuple):
@@ -63,6 +63,7 @@ def prepare_dataset_run(
         base = default_config(len(images), fine_tuning=fine_tuning, steps=config.training.steps)
         config = read_images_config(config_path, overrides, base=base)
     filled = fill_sizes(config, [item.box for item in images.items if item.box])
+    filled = fill_noise_level(filled, images, images.intensity_range)
     source = "chosen for this number of images" if config_path is None else f"of {config_path}"
     return DatasetRun(images, validation, filled, _describe(filled, config, images, validation, taken, source))
 
@@ -72,14 +73,24 @@ def _describe(
 ) -> tuple[str, ...]:
     training = config.training
     held_out = ", taken from them by name: the data set has no validation split" if taken else ""
+    crops = ", ".join(str(phase.crop_size) for phase in crop_phases(config))
+    level = config.network.noise_level
+    noise: tuple[str, ...] = ()
+    if level != before.network.noise_level:
+        noise = (
+            f"network.noise_level: {level:.3g}, since the images share a uniform background up to there; hence no "
+            "augmentation but flips and quarter turns; --set measure_noise_level=false trains without it",
+        )
     return (
         f"images: {len(images)} to train on, {len(validation)} to validate{held_out}",
         f"crop_size: {config.crop_size} px{_origin(before.crop_size)}; "
-        f"size_unit: {config.size_unit:g} px{_origin(before.size_unit)}",
+        f"size_unit: {config.size_unit:g} px{_origin(before.size_unit)}; "
+        f"crops in the course of training: {crops} px",
         f"settings {source}: batch_size {config.batch_size}, training.steps {training.steps}, "
         f"training.learning_rate {training.learning_rate:g}, training.validate_every {training.validate_every}, "
         f"network.channels {list(config.network.channels)}; "
         "--set changes them",
+        *noise,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +13,6 @@ from centerdet.model.codec import CodecConfig
 from centerdet.noise_level import estimate_noise_level
 from centerdet.preprocessing import MIN_SIDE, to_unit_range
 from centerdet.training.config import ImagesConfig
-
-_LOGGER = logging.getLogger(__name__)
 
 # The side of the crops: they should hold nearly every object and some background.
 CROP_PER_DIAGONAL = 1.5
@@ -62,6 +59,8 @@ def fill_noise_level(
 ) -> ImagesConfig:
     """Returns the config with the noise level of the images, if they share one that the config does not give.
 
+    Augmentation is then limited to flips and quarter turns, which keep the pixels' values.
+
     Args:
         config: Settings.
         scenes: Labelled images.
@@ -72,11 +71,6 @@ def fill_noise_level(
     level = _common_noise_level(scenes, intensity_range)
     if level is None:
         return config
-    _LOGGER.warning(
-        "the images have a uniform background up to %.3g of the full scale: the network takes it as noise_level, and "
-        "augmentation is limited to flips and quarter turns (measure_noise_level: false trains without it)",
-        level,
-    )
     kept = AugmentationConfig(flips=config.augmentation.flips, quarter_turns=config.augmentation.quarter_turns)
     return replace(config, network=replace(config.network, noise_level=level), augmentation=kept)
 
