@@ -17,7 +17,7 @@ SOURCES = ("index.html", "style.css", "page.js", "image.js", "drawing.js", "work
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")  # of onnxruntime-web, for the CPU
 EXAMPLES = tuple(f"examples/{number}.png" for number in range(1, 5))
 EXAMPLE_SEED = 12  # of the example scenes
-MAX_PIXELS = 2**22  # of an image: more would take a browser minutes
+MAX_PIXELS = 2**22  # of an image: a browser took 8 s for so many
 SETTINGS = "model.json"
 PAGE_FILES = (*SOURCES, *(f"ort/{name}" for name in RUNTIME), *EXAMPLES, SETTINGS, "model.onnx")
 
