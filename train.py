@@ -24,6 +24,7 @@ from centerdet.cli.common import (
 )
 from centerdet.distributed import init_distributed, is_main_process, world_size
 from centerdet.training.config import read_config
+from centerdet.training.second_stage_fit import load_first_stages
 from centerdet.training.synthetic_run import add_second_stage, calibrate_best, calibrate_refinement, train_synthetic
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     directory = options.out or Path("runs") / options.config.stem
     device = select_device(options.device)
     set_threads(options.threads)
+    other_first_stages = load_first_stages(config.second_stage, device)
     with init_distributed(device) as process_device:
         is_main = is_main_process()
         if is_main:
@@ -60,7 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     report = calibrate_best(directory, config, device=process_device)
     print(f"{directory / 'best.safetensors'}, calibrated on {report.samples} further validation scenes:\n{report}")
-    if (both := add_second_stage(directory, config)) is not None:
+    both = add_second_stage(directory, config, other_first_stages=other_first_stages, device=process_device)
+    if both is not None:
         print(f"with the second stage:\n{both}")
     if (refined := calibrate_refinement(directory, config, device=process_device)) is not None:
         print(f"with refinement:\n{refined}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -16,29 +16,22 @@ from centerdet.model.codec import CodecConfig
 from centerdet.model.losses import LossConfig
 from centerdet.synthetic.batches import CurriculumConfig
 from centerdet.synthetic.scenes import ScenesConfig
+from centerdet.training.optim_config import MAX_COUNT, OptimConfig
 from centerdet.training.overrides import read_with_overrides
 from centerdet.training.second_stage_config import SecondStageRecipe
 
 MAX_SEED = 2**63 - 1  # the largest seed that torch takes
-MAX_COUNT = 10**9  # steps and intervals
 MAX_MINUTES = 1e7  # 19 years
-MAX_RATE = 1e6  # learning rate, weight decay and norm: far above useful values; larger ones overflow float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingConfig:
-    """Settings of the training loop.
+class TrainingConfig(OptimConfig):
+    """Settings of the training loop, besides those of ``OptimConfig``.
 
     Attributes:
         seed: Seed of the initial weights and of the training batches, in 0..``MAX_SEED``. ``fit`` takes both as they
             are; the functions that make them read the seed here.
         steps: Number of optimiser steps.
-        learning_rate: Peak learning rate.
-        warmup_steps: Steps of linear warm-up; a cosine to zero follows.
-        weight_decay: Weight decay of the kernels; biases and normalisation have none.
-        clip_norm: Largest norm of the gradient.
-        ema_decay: Decay of the moving average of the weights, which is validated and saved; smaller in the first steps.
-        precision: ``bfloat16`` uses autocast; ``auto`` does so where the hardware multiplies bfloat16.
         log_every: Steps between log entries.
         validate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
@@ -52,12 +45,6 @@ class TrainingConfig:
 
     seed: int = 0
     steps: int = 20_000
-    learning_rate: float = 5e-3
-    warmup_steps: int = 300
-    weight_decay: float = 0.01
-    clip_norm: float = 5.0
-    ema_decay: float = 0.999
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     log_every: int = 50
     validate_every: int = 1000
     checkpoint_every: int = 500
@@ -65,27 +52,16 @@ class TrainingConfig:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        counts = (self.steps, self.log_every, self.validate_every, self.checkpoint_every)
-        wrong = not 1 <= min(counts) <= max(counts) <= MAX_COUNT or not 0 <= self.warmup_steps <= MAX_COUNT
-        if wrong or not 0 <= self.seed <= MAX_SEED:
-            raise ValueError(
-                f"steps and intervals must be at least 1, warmup_steps at least 0, all at most {MAX_COUNT:,}, "
-                f"seed must lie in 0..{MAX_SEED}, got {self}"
-            )
+        OptimConfig.__post_init__(self)
+        self.check_counts(self.steps, self.log_every, self.validate_every, self.checkpoint_every)
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"seed must lie in 0..{MAX_SEED}, got {self.seed}")
         if self.max_minutes is not None and not 0 < self.max_minutes <= MAX_MINUTES:
             raise ValueError(
                 f"max_minutes must be above 0, at most {MAX_MINUTES:,.0f}, or null, got {self.max_minutes}"
             )
         if self.patience is not None and not 1 <= self.patience <= MAX_COUNT:
             raise ValueError(f"patience must be at least 1 validation, or null, got {self.patience}")
-        rates = (self.learning_rate, self.clip_norm)
-        if not 0 < min(rates) <= max(rates) <= MAX_RATE or not (
-            0 <= self.weight_decay <= MAX_RATE and 0 <= self.ema_decay < 1
-        ):
-            raise ValueError(
-                "learning_rate and clip_norm must be above 0, weight_decay at least 0, all at most "
-                f"{MAX_RATE:,.0f}, ema_decay in [0, 1), got {self}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

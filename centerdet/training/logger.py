@@ -15,6 +15,7 @@ from centerdet.drawing import contact_sheet, draw_tile
 from centerdet.evaluation.report import EvaluationReport
 from centerdet.files import read_regular, write_atomically
 from centerdet.model.losses import LossTerms
+from centerdet.model.second_stage_loss import SecondStageLoss
 from centerdet.preprocessing import to_unit_range
 
 # Validation curves: field of the report, and name of the curve.
@@ -61,7 +62,7 @@ class MetricLogger:
                 if kind is None:  # otherwise the run already stops, probably with the same error
                     raise
 
-    def log_losses(self, step: int, terms: LossTerms, learning_rate: float) -> None:
+    def log_losses(self, step: int, terms: LossTerms | SecondStageLoss, learning_rate: float) -> None:
         """Logs the loss, its terms, and the learning rate of the next step."""
         losses = {name: float(value) for name, value in terms._asdict().items()}
         values = {f"loss/{name}": value for name, value in losses.items()}

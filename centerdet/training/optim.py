@@ -18,15 +18,12 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from centerdet.model.equivariant import GroupConv
 from centerdet.model.mirror import MirrorConv
-from centerdet.training.config import TrainingConfig
-from centerdet.training.second_stage_config import SecondStageTrainingConfig
+from centerdet.training.optim_config import OptimConfig
 
 _EMA_DELAY = 10  # steps; the decay starts at 1/10 and grows as (1 + n) / (10 + n): the rule of TensorFlow's EMA
 
 
-def make_optimizers(
-    network: nn.Module, config: TrainingConfig | SecondStageTrainingConfig
-) -> list[torch.optim.Optimizer]:
+def make_optimizers(network: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
     """Creates Muon for the equivariant convolutions, whose weights are matrices, and AdamW for all other parameters.
 
     Only kernels have weight decay: the scale of biases and normalisation needs no limit.
@@ -46,11 +43,11 @@ def make_optimizers(
     ]
 
 
-def learning_rate(place: float, config: TrainingConfig) -> float:
-    """Returns the learning rate at a place of the schedule, from 0: a linear warm-up, then a cosine to zero."""
+def learning_rate(place: float, config: OptimConfig, steps: int) -> float:
+    """Returns the learning rate at a place of a schedule of ``steps``, from 0: a linear warm-up, a cosine to zero."""
     if place < config.warmup_steps:
         return min(config.learning_rate, config.learning_rate * (place + 1) / config.warmup_steps)
-    done = (place - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    done = min(1.0, (place - config.warmup_steps) / max(1, steps - config.warmup_steps))
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
@@ -69,7 +66,7 @@ def ema_update(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Te
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast | nullcontext:
-    """Returns the context of a forward pass in ``TrainingConfig.precision``."""
+    """Returns the context of a forward pass in ``OptimConfig.precision``."""
     if precision == "bfloat16" or (precision == "auto" and fast_bfloat16(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()

@@ -23,9 +23,10 @@ from centerdet.model.codec import Codec, CodecConfig
 from centerdet.model.losses import CenterLoss
 from centerdet.preprocessing import to_unit_range
 from centerdet.training.config import ImagesConfig
+from centerdet.training.finish import FIRST_STAGE, SECOND_STAGE, add_step
 from centerdet.training.logger import OnLog
 from centerdet.training.second_stage_config import SecondStageRecipe
-from centerdet.training.second_stage_fit import fit_second_stage
+from centerdet.training.second_stage_fit import fit_second_stage, load_first_stages
 from centerdet.training.sizes import crop_phases, fill_noise_level, fill_sizes
 from centerdet.training.trainer import fit
 
@@ -71,6 +72,7 @@ def train(
     if config.size_unit is None or config.crop_size is None:
         config = fill_sizes(config, [box for _, box in validation if box])
     config = fill_noise_level(config, scenes if isinstance(scenes, Sequence) else validation, intensity_range)
+    other_first_stages = load_first_stages(config.second_stage, device)
     network, codec = _make_model(config, init_from, has_heading)
     warn_about_pixels(validation, intensity_range, network)
     settings = {"images": {**asdict(config), "has_heading": has_heading, "intensity_range": intensity_range}}
@@ -90,11 +92,7 @@ def train(
         settings=settings,
         on_log=on_log,
     )
-    path = Path(directory) / "best.safetensors"
-    report = _calibrate(path, validation, device)
-    if config.second_stage is None:
-        return report
-    return _add_second_stage(path, scenes, validation, config, intensity_range)
+    return _finish(Path(directory), scenes, validation, config, intensity_range, other_first_stages, device, on_log)
 
 
 def warn_about_pixels(
@@ -149,37 +147,35 @@ def _make_batches(
     )
 
 
-def _add_second_stage(
-    path: Path,
+def _finish(
+    directory: Path,
     scenes: SceneSource,
     validation: LabelledImages,
     config: ImagesConfig,
     intensity_range: tuple[float, float] | None,
+    other_first_stages: Sequence[Detector],
+    device: torch.device | str,
+    on_log: OnLog | None,
 ) -> EvaluationReport:
-    """Trains a second stage for the calibrated detector in a weights file, and saves both there."""
-    recipe, folder = config.second_stage, path.parent / "second_stage"
-    assert recipe is not None
-    batches = _make_batches(scenes, config, intensity_range, recipe)
-    resume = (folder / "checkpoint.pt").exists()
-    detector = fit_second_stage(
-        Detector.load(path),
-        batches,
-        validation,
-        recipe=recipe,
-        directory=folder,
-        seed=config.training.seed,
-        resume=resume,
-    )
-    report = calibrate(detector, validation, progress=True)
-    detector.metadata["second_stage"] = report.to_dict()
-    detector.save(path)
-    return report
+    """Calibrates the best weights, and trains and calibrates their second stage if the config has one."""
+    path, recipe = directory / "best.safetensors", config.second_stage
 
+    def calibrate_first(detector: Detector) -> tuple[Detector, EvaluationReport]:
+        return detector, calibrate(detector, validation, progress=True)
 
-def _calibrate(path: Path, validation: LabelledImages, device: torch.device | str) -> EvaluationReport:
-    """Calibrates the detector in a weights file, and saves it with the report."""
-    detector = Detector.load(path, device=device)
-    report = calibrate(detector, validation, progress=True)
-    detector.metadata["calibration"] = report.to_dict()
-    detector.save(path)
-    return report
+    def add_second(detector: Detector) -> tuple[Detector, EvaluationReport]:
+        assert recipe is not None
+        detector = fit_second_stage(
+            detector,
+            _make_batches(scenes, config, intensity_range, recipe),
+            validation,
+            recipe=recipe,
+            directory=directory / "second_stage",
+            seed=config.training.seed,
+            other_first_stages=other_first_stages,
+            on_log=on_log,
+        )
+        return detector, calibrate(detector, validation, progress=True)
+
+    report = add_step(path, FIRST_STAGE, calibrate_first, device=device)
+    return report if recipe is None else add_step(path, SECOND_STAGE, add_second, device=device)

@@ -35,9 +35,7 @@ from centerdet.training.restore import check_state, restore_optimizer
 from centerdet.training.schedule import Schedule
 
 SAMPLE_IMAGES = 4  # validation images whose heatmaps are logged
-
-
-_RESULTS = ("best.safetensors", "last.safetensors", "metrics.jsonl")  # files of a run that a new one would replace
+_RESULTS = ("best.safetensors", "last.safetensors", "metrics.jsonl", "second_stage")  # what a new run would replace
 
 
 class TrainingRun:
@@ -160,7 +158,7 @@ class TrainingRun:
         """
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(self.place, self.config)
+                group["lr"] = learning_rate(self.place, self.config, self.config.steps)
         terms = self.losses(batch)
         total, terms = terms.total, LossTerms(*distributed.all_reduce_mean(torch.stack(terms).detach()))
         if not torch.isfinite(terms.total):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
 
+from centerdet.detector.calibration import Calibration
+from centerdet.detector.second_stage import SecondStageHeader
 from centerdet.model.hypotheses import HypothesesConfig
 from centerdet.model.second_stage import SecondStageConfig
 from centerdet.model.second_stage_loss import SecondStageLossConfig
+from centerdet.training.optim_config import OptimConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,42 +56,29 @@ class StartsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecondStageTrainingConfig:
-    """Settings of the loop.
+class SecondStageTrainingConfig(OptimConfig):
+    """Settings of the loop, besides those of ``OptimConfig``; a checkpoint follows every block.
 
     Attributes:
         blocks: Blocks of images to train on.
         batch_shares: Rows of a batch by how many passes they have behind them, fresh starts first, falling.
-        learning_rate: At its peak.
-        warmup_steps: Steps of linear warm-up, before the cosine to zero.
-        weight_decay: Of the kernels.
-        clip_norm: Largest norm of the gradient.
-        ema_decay: Of the moving average that is validated and saved.
-        precision: As in ``TrainingConfig``.
-        checkpoint_every: Blocks between checkpoints.
         validate_every: Blocks between validations.
+
+    Raises:
+        ValueError: If a setting is out of range.
     """
 
+    learning_rate: float = 4e-3
     blocks: int = 430
     batch_shares: tuple[int, ...] = (28, 18, 12, 6)
-    learning_rate: float = 4e-3
-    warmup_steps: int = 300
-    weight_decay: float = 0.01
-    clip_norm: float = 5.0
-    ema_decay: float = 0.999
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    checkpoint_every: int = 5
     validate_every: int = 25
 
     def __post_init__(self) -> None:
-        if min(self.blocks, self.checkpoint_every, self.validate_every) < 1 or self.warmup_steps < 0:
-            raise ValueError(f"blocks and intervals must be at least 1, warmup_steps at least 0, got {self}")
-        if not self.batch_shares or list(self.batch_shares) != sorted(self.batch_shares, reverse=True):
-            raise ValueError(f"batch_shares must fall, got {self.batch_shares}")
-        if self.learning_rate <= 0 or self.clip_norm <= 0 or self.weight_decay < 0 or not 0 <= self.ema_decay < 1:
-            raise ValueError(
-                f"learning_rate and clip_norm must be above 0, weight_decay at least 0, ema_decay in [0, 1), got {self}"
-            )
+        OptimConfig.__post_init__(self)
+        self.check_counts(self.blocks, self.validate_every)
+        shares = list(self.batch_shares)
+        if not shares or min(shares) < 1 or shares != sorted(shares, reverse=True):
+            raise ValueError(f"batch_shares must fall and be at least 1, got {self.batch_shares}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,3 +109,19 @@ class SecondStageRecipe:
     def __post_init__(self) -> None:
         if self.images_per_block < 1 or not 0 <= self.object_probability <= 1:
             raise ValueError(f"images_per_block must be at least 1, object_probability in [0, 1], got {self}")
+        rows, starts = sum(self.training.batch_shares), self.images_per_block * self.starts.starts
+        if starts < rows:
+            raise ValueError(
+                f"a block must hold the {rows} rows of a batch, got {starts} starts: images_per_block * starts.starts"
+            )
+        # The number of channels is the first stage's; all else that a weights file refuses is refused before training.
+        SecondStageHeader(
+            in_channels=1, network=self.network, hypotheses=self.hypotheses, peak_calibration=Calibration()
+        )
+
+    @property
+    def steps_per_block(self) -> int:
+        """Steps that use up the fresh starts of a block; the first ones have fresh starts in place of results."""
+        shares = self.training.batch_shares
+        missing = sum(sum(shares[passes + 1 :]) for passes in range(len(shares)))  # results, in the first steps
+        return max(1, (self.images_per_block * self.starts.starts - missing) // shares[0])

@@ -1,26 +1,32 @@
-"""Training a second stage for a detector, from initial weights to calibrated scores."""
+"""Training a second stage for a detector, from initial weights to a detector that is still to be calibrated."""
 
 from __future__ import annotations
 
-import json
-import time
+import hashlib
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from tqdm import tqdm
 
 from centerdet.detector.detector import Detector
+from centerdet.detector.pretrained import load
 from centerdet.detector.second_stage import SecondStageSetup
 from centerdet.evaluation.metrics import LabelledImages, calibrate
+from centerdet.files import make_folder, remove_leftovers
+from centerdet.folder_lock import lock_folder
 from centerdet.model.second_stage import SecondStage
+from centerdet.training.interrupts import catch_interrupts, explain_write_errors
+from centerdet.training.logger import MetricLogger, OnLog
+from centerdet.training.optim import learning_rate
+from centerdet.training.run import SAMPLE_IMAGES
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.second_stage_starts import StartBlocks
 from centerdet.training.second_stage_trainer import SecondStageTrainer
-from centerdet.training.trainer import BatchSource
+from centerdet.training.trainer import BatchSource, to_plain
 
 MASK = 1  # channel of a patch besides the evidence: what is inside the image
 
@@ -34,62 +40,70 @@ def fit_second_stage(
     directory: str | Path,
     seed: int = 0,
     other_first_stages: Sequence[Detector] = (),
-    resume: bool = False,
+    on_log: OnLog | None = None,
 ) -> Detector:
-    """Trains a second stage for a detector.
+    """Trains a second stage for a detector, or continues where the folder's checkpoint is.
 
-    The folder holds ``checkpoint.pt``, ``metrics.jsonl`` and the first stages' boxes. A resumed run is
-    identical to an uninterrupted one.
+    The folder holds ``checkpoint.pt``, ``metrics.jsonl`` and ``tensorboard/``. A continued run is identical to an
+    uninterrupted one.
 
     Args:
-        detector: The first stage; it stays as it is.
+        detector: The first stage; it stays as it is. Its device is that of the training.
         source: ``source[b]`` holds the images of block ``b`` with their labels, some hundreds of them.
-        validation: Labelled images that it is not trained on; they also choose threshold and calibration.
+        validation: Labelled images that it is not trained on, for the curve.
         recipe: How to train.
         directory: The run's folder; made if missing.
         seed: Of initial weights and starts.
         other_first_stages: Further detectors whose boxes it is trained from, cheaper ones, on images of the same kind.
-        resume: Continue from the folder's checkpoint.
+        on_log: As in ``fit``; the names begin with ``second stage/``.
 
     Returns:
-        The detector with the second stage, calibrated on ``validation``.
+        The detector with the second stage; its calibration and threshold are still to be fitted.
 
     Raises:
-        ValueError: If there is nothing to resume, something would be overwritten, or a block has too few images.
+        ValueError: If the checkpoint is that of another run, another process trains into the folder, or a block has
+            too few images.
+        OSError: If the folder can no longer be written; the last checkpoint stays.
         FloatingPointError: If the loss is not finite; the last checkpoint stays.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM; the last checkpoint stays.
     """
     directory = Path(directory)
-    if not resume and (directory / "checkpoint.pt").exists():
-        raise ValueError(f"{directory} already holds a run; continue it with resume, or choose another folder")
-    directory.mkdir(parents=True, exist_ok=True)
-    trainer = _trainer(detector, source, recipe, directory, seed, other_first_stages)
-    if resume:
-        trainer.resume()
-
-    def assemble() -> Detector:
-        return with_second_stage(detector, cast(SecondStage, trainer.ema.module), recipe)
-
-    _run(trainer, lambda: _validate(assemble(), validation))
-    result = assemble()
-    _validate(result, validation)
-    return result
+    make_folder(directory)
+    with lock_folder(directory):
+        remove_leftovers(directory)
+        trainer = _make_trainer(detector, source, recipe, directory, seed, other_first_stages)
+        if (directory / "checkpoint.pt").exists():
+            trainer.resume()
+        if trainer.block < recipe.training.blocks:
+            _run_blocks(trainer, detector, validation, recipe, on_log)
+    return with_second_stage(detector, trainer, recipe)
 
 
-def with_second_stage(detector: Detector, stage: SecondStage, recipe: SecondStageRecipe) -> Detector:
-    """A detector of the same first stage with a trained second one; its calibration is still to be fitted."""
+def load_first_stages(recipe: SecondStageRecipe | None, device: torch.device | str = "cpu") -> list[Detector]:
+    """Loads the other first stages of a recipe: before hours of training, not after them.
+
+    Raises:
+        ValueError: If one of them cannot be loaded.
+    """
+    return [load(name, device=device) for name in (recipe.other_first_stages if recipe else ())]
+
+
+def with_second_stage(detector: Detector, trainer: SecondStageTrainer, recipe: SecondStageRecipe) -> Detector:
+    """A detector of the same first stage with the averaged second one; its calibration is still to be fitted."""
     before = detector.second_stage.peak_calibration if detector.second_stage else detector.calibration
+    network = cast(SecondStage, trainer.ema.module)
     return Detector(
         detector.network,
         detector.codec,
         threshold=detector.threshold,
         intensity_range=detector.intensity_range,
         refinement=detector.refinement,
-        second_stage=SecondStageSetup(network=stage, hypotheses=recipe.hypotheses, peak_calibration=before),
-        metadata=detector.metadata,
+        second_stage=SecondStageSetup(network=network, hypotheses=recipe.hypotheses, peak_calibration=before),
+        metadata=dict(detector.metadata),
     )
 
 
-def _trainer(
+def _make_trainer(
     detector: Detector,
     source: BatchSource,
     recipe: SecondStageRecipe,
@@ -98,41 +112,57 @@ def _trainer(
     others: Sequence[Detector],
 ) -> SecondStageTrainer:
     first_stages = [*others, detector]
-    blocks = StartBlocks(source, first_stages, seed=seed, config=recipe.starts, folder=directory / "peaks")
     size_unit, has_heading = detector.codec.config.size_unit, detector.codec.has_heading
     config = replace(recipe.network, size_unit=size_unit, has_heading=has_heading)
     channels = 1 if detector.network.config.noise_level is None else 2
     torch.manual_seed(seed)
+    stage = SecondStage(channels + MASK, config).to(next(detector.network.parameters()).device)
     return SecondStageTrainer(
-        SecondStage(channels + MASK, config),
+        stage,
         detector.network.log_likelihood_ratio,
-        blocks,
-        loss=recipe.loss,
-        config=recipe.training,
+        StartBlocks(source, first_stages, seed=seed, config=recipe.starts),
+        recipe=recipe,
         directory=directory,
-        settings=json.loads(json.dumps({"recipe": asdict(recipe), "seed": seed})),
+        settings=to_plain({"recipe": recipe, "seed": seed, "first_stages": [_digest(one) for one in first_stages]}),
     )
 
 
-def _run(trainer: SecondStageTrainer, validate: Callable[[], dict[str, Any]]) -> None:
-    config, start = trainer.config, time.perf_counter()
-    with tqdm(total=config.blocks, initial=trainer.block, unit="block", disable=None) as bar:
+def _digest(detector: Detector) -> str:
+    """SHA-256 of a first stage's weights: training continues only with the same ones."""
+    digest = hashlib.sha256()
+    for tensor in detector.network.state_dict().values():
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _run_blocks(
+    trainer: SecondStageTrainer,
+    detector: Detector,
+    validation: LabelledImages,
+    recipe: SecondStageRecipe,
+    on_log: OnLog | None,
+) -> None:
+    """Trains on the remaining blocks; after each of them logs, validates if it is due, and writes a checkpoint."""
+    config, directory = trainer.config, trainer.directory
+    renamed = on_log and (lambda step, values: on_log(step, {f"second stage/{key}": values[key] for key in values}))
+    with (
+        catch_interrupts() as interrupted,
+        MetricLogger(directory, resume_from=trainer.step, on_log=renamed) as logger,
+        tqdm(total=config.blocks, initial=trainer.block, unit="block", disable=None) as bar,
+    ):
         while trainer.block < config.blocks:
-            record: dict[str, Any] = trainer.train_block()
+            terms = trainer.train_block(interrupted)
             bar.update()
-            bar.set_postfix(loss=f"{record['total']:.3f}")
-            record |= {"block": trainer.block, "step": trainer.step, "seconds": time.perf_counter() - start}
-            last = trainer.block == config.blocks
-            if last or trainer.block % config.validate_every == 0:
-                record["validation"] = validate()
-            with (trainer.directory / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
-            if last or trainer.block % config.checkpoint_every == 0:
+            bar.set_postfix(loss=f"{float(terms.total):.3f}")
+            with explain_write_errors(f"after block {trainer.block} of the second stage", directory):
+                logger.log_losses(trainer.step, terms, learning_rate(trainer.step, config, trainer.steps))
+                if trainer.block == config.blocks or trainer.block % config.validate_every == 0:
+                    _validate(with_second_stage(detector, trainer, recipe), validation, logger, trainer.step)
                 trainer.checkpoint()
 
 
-def _validate(detector: Detector, validation: LabelledImages) -> dict[str, Any]:
-    """Calibrates a detector; returns its report as plain values."""
+def _validate(detector: Detector, validation: LabelledImages, logger: MetricLogger, step: int) -> None:
     with warnings.catch_warnings():  # a young stage may be right nowhere
         warnings.filterwarnings("ignore", message="scores stay uncalibrated")
-        return calibrate(detector, validation).to_dict()
+        report = calibrate(detector, validation)
+    logger.log_validation(step, report, detector, [image for image, _ in validation[:SAMPLE_IMAGES]])

@@ -1,24 +1,20 @@
 """Boxes that the second stage starts from in training: blocks of images, and what the first stages find in them.
 
-Block ``b`` depends on the source of images, the seed, the config and the first stages alone. The first stages' boxes
-take longer to make than all else, so they are kept in a folder, and another process may make them ahead of time.
+Block ``b`` depends on the source of images, the seed, the config and the first stages alone.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save
 from torch import Tensor
 
 from centerdet.detector.detector import Detector
-from centerdet.files import write_atomically
 from centerdet.model.types import Batch
 from centerdet.training.second_stage_config import StartsConfig
 from centerdet.training.trainer import BatchSource
@@ -49,7 +45,6 @@ class StartBlocks:
             cheapest one comes first.
         seed: Of the starts, >= 0.
         config: How they are drawn.
-        folder: Where the first stages' boxes are kept; ``None``: nowhere.
     """
 
     def __init__(
@@ -59,37 +54,27 @@ class StartBlocks:
         *,
         seed: int,
         config: StartsConfig | None = None,
-        folder: Path | None = None,
     ) -> None:
         self.source, self.first_stages, self.seed = source, first_stages, seed
-        self.config, self.folder = config or StartsConfig(), folder
+        self.config = config or StartsConfig()
 
     def __getitem__(self, block: int) -> Block:
         """Images and starts of block ``block`` >= 0."""
         config, rng = self.config, np.random.Generator(np.random.SFC64((self.seed, block, 1)))
         scenes = self.source[block]
-        peaks = self.peaks(block, scenes)
+        peaks = self._peaks(scenes.images[:, 0].cpu().numpy())
         index = np.repeat(np.arange(len(scenes.boxes)), config.starts)
         rng.shuffle(index)
-        jittered = scenes.has_object.numpy()[index] & (rng.random(len(index)) < config.jittered_truths)
+        jittered = scenes.has_object.cpu().numpy()[index] & (rng.random(len(index)) < config.jittered_truths)
         found = self._pick(rng, index, peaks)
-        boxes = np.where(jittered[:, None], scenes.boxes.numpy().astype(np.float64)[index], found)
+        boxes = np.where(jittered[:, None], scenes.boxes.cpu().numpy().astype(np.float64)[index], found)
         boxes = self._jitter(rng, boxes, np.where(jittered, 1.0, config.peak_factor))
         return Block(scenes, torch.from_numpy(index), torch.from_numpy(boxes).float())
 
-    def peaks(self, block: int, scenes: Batch | None = None) -> list[NDArray[np.float32]]:
-        """The first stages' boxes ``(n, K, 5)``, an array for each of them; made if they are not in the folder."""
-        path = self.folder and self.folder / f"block-{block:05d}.safetensors"
-        if path is not None and path.exists():
-            arrays = load_file(path)
-            return [arrays[str(number)] for number in range(len(arrays))]
-        images = (scenes or self.source[block]).images[:, 0].numpy()
+    def _peaks(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """The first stages' boxes ``(n, K, 5)`` in a block's images ``(N, H, W)``, an array for each stage."""
         stages = enumerate(self.first_stages, 1)
-        peaks = [self._find(detector, images[: max(1, len(images) // number)]) for number, detector in stages]
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, save({str(number): array for number, array in enumerate(peaks)}))
-        return peaks
+        return [self._find(detector, images[: max(1, len(images) // number)]) for number, detector in stages]
 
     def _find(self, detector: Detector, images: NDArray[np.float32]) -> NDArray[np.float32]:
         parts = np.array_split(images, math.ceil(len(images) / FIRST_STAGE_BATCH))

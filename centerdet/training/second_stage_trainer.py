@@ -7,7 +7,6 @@ run is identical to an uninterrupted one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from centerdet.model.box_update import BoxUpdate, apply_delta
 from centerdet.model.second_stage import SecondStage
-from centerdet.model.second_stage_loss import SecondStageLoss, SecondStageLossConfig, second_stage_loss
+from centerdet.model.second_stage_loss import SecondStageLoss, second_stage_loss
 from centerdet.training.checkpoint import load_checkpoint, save_checkpoint
-from centerdet.training.optim import autocast, ema_update, make_optimizers
-from centerdet.training.second_stage_config import SecondStageTrainingConfig
+from centerdet.training.optim import autocast, ema_update, learning_rate, make_optimizers
+from centerdet.training.restore import restore_optimizer
+from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.second_stage_starts import Block, StartBlocks
 
 Results = list[tuple[Tensor, Tensor]]  # image index (n,) and box (n, 5) of a batch's rows, by passes behind them
@@ -34,8 +34,7 @@ class SecondStageTrainer:
         stage: To train; on the CPU or wherever it is.
         log_likelihood_ratio: From images ``(B, 1, H, W)`` to what the stage sees of them ``(B, C, H, W)``.
         blocks: Images and starts.
-        loss: Weights of the loss.
-        config: Of the loop.
+        recipe: Weights of the loss, and settings of the loop.
         directory: The run's folder, which must exist.
         settings: Plain values that a resumed run must share.
     """
@@ -46,20 +45,29 @@ class SecondStageTrainer:
         log_likelihood_ratio: Callable[[Tensor], Tensor],
         blocks: StartBlocks,
         *,
-        loss: SecondStageLossConfig,
-        config: SecondStageTrainingConfig,
+        recipe: SecondStageRecipe,
         directory: Path,
         settings: dict[str, Any],
     ) -> None:
         self.stage, self.log_likelihood_ratio = stage.train(), log_likelihood_ratio
-        self.blocks, self.loss, self.config = blocks, loss, config
+        self.blocks, self.loss, self.config = blocks, recipe.loss, recipe.training
+        self.steps = recipe.training.blocks * recipe.steps_per_block  # in all
         self.directory, self.settings = directory, settings
-        self.ema = AveragedModel(stage, multi_avg_fn=ema_update(config.ema_decay), use_buffers=True)
-        self.optimizers = make_optimizers(stage, config)
+        self.ema = AveragedModel(stage, multi_avg_fn=ema_update(self.config.ema_decay), use_buffers=True)
+        self.optimizers = make_optimizers(stage, self.config)
         self.block = self.step = 0
 
-    def train_block(self) -> dict[str, float]:
-        """Trains on the next block, until its fresh starts are used up; returns the mean of each term of the loss."""
+    def train_block(self, interrupted: Callable[[], bool] = lambda: False) -> SecondStageLoss:
+        """Trains on the next block, until its fresh starts are used up; returns the mean of each term of the loss.
+
+        Args:
+            interrupted: Whether to stop after a step. The state is then that of no checkpoint.
+
+        Raises:
+            ValueError: If the images of the block are too few.
+            FloatingPointError: If the loss is not finite.
+            KeyboardInterrupt: If interrupted; the last checkpoint stays.
+        """
         block = self.blocks[self.block]
         device = next(self.stage.parameters()).device
         log_likelihood_ratio = self.log_likelihood_ratio(block.scenes.images.to(device))  # (N, C, H, W)
@@ -75,15 +83,20 @@ class SecondStageTrainer:
             used += fresh
             step_terms, results = self._train_step(block, log_likelihood_ratio, rows)
             terms.append(torch.stack(step_terms).detach())
+            if interrupted():
+                raise KeyboardInterrupt(
+                    f"stopped in block {self.block + 1} of {self.config.blocks} of the second stage, the blocks before "
+                    "it are saved; continue with resume (--resume)"
+                )
         if not terms:
             raise ValueError(f"a block must hold at least {total} starts, got {len(block.boxes)}; give more images")
         self.block += 1
-        return dict(zip(SecondStageLoss._fields, torch.stack(terms).mean(0).tolist(), strict=True))
+        return SecondStageLoss(*torch.stack(terms).mean(0))
 
     def _train_step(self, block: Block, log_likelihood_ratio: Tensor, rows: Results) -> tuple[SecondStageLoss, Results]:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(len(block.boxes))
+                group["lr"] = learning_rate(self.step, self.config, self.steps)
         lengths = [len(index) for index, _ in rows]
         index, boxes = (torch.cat(part) for part in zip(*rows, strict=True))
         with autocast(boxes.device, self.config.precision):
@@ -107,16 +120,6 @@ class SecondStageTrainer:
         moved = apply_delta(boxes, update.delta.detach().float())
         return terms, list(zip(index.split(lengths), moved.split(lengths), strict=True))
 
-    def learning_rate(self, starts: int) -> float:
-        """Linear warm-up, then a cosine to zero, for blocks of that many starts."""
-        config, shares = self.config, self.config.batch_shares
-        first = sum(sum(shares[age + 1 :]) for age in range(len(shares)))  # fresh rows where results are missing yet
-        steps = config.blocks * max(1, (starts - first) // shares[0])
-        if self.step < config.warmup_steps:
-            return config.learning_rate * (self.step + 1) / config.warmup_steps
-        done = min(1.0, (self.step - config.warmup_steps) / max(1, steps - config.warmup_steps))
-        return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
     def checkpoint(self) -> None:
         """Writes all that ``resume`` needs."""
         state = {
@@ -135,9 +138,20 @@ class SecondStageTrainer:
         Raises:
             ValueError: If there is none, or it is damaged, or from a run with other settings.
         """
-        state = load_checkpoint(self.directory / "checkpoint.pt", settings=self.settings)
+        path = self.directory / "checkpoint.pt"
+        state = load_checkpoint(path, settings=self.settings)
+        try:
+            self._restore(state)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"cannot resume: {path} does not fit this second stage: {reason}; start a new run in another folder "
+                "(--out)"
+            ) from None
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.stage.load_state_dict(state["stage"])
         self.ema.load_state_dict(state["average"])
         for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(its_state)
+            restore_optimizer(optimizer, its_state)
         self.block, self.step = state["block"], state["step"]

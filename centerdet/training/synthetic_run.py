@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from centerdet.detector.detector import Detector
-from centerdet.detector.pretrained import load
-from centerdet.detector.refined import RefinementConfig
+from centerdet.detector.refined import RefinedDetector, RefinementConfig
 from centerdet.evaluation.metrics import calibrate
 from centerdet.evaluation.report import EvaluationReport
 from centerdet.model.centernet import CenterNet
@@ -19,6 +19,7 @@ from centerdet.refine.prior import ScenePrior
 from centerdet.synthetic.batches import CurriculumConfig, SyntheticBatches
 from centerdet.synthetic.scenes import SyntheticScenes
 from centerdet.training.config import Config
+from centerdet.training.finish import FIRST_STAGE, REFINEMENT, SECOND_STAGE, add_step
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.second_stage_fit import fit_second_stage
 from centerdet.training.trainer import fit
@@ -73,47 +74,53 @@ def calibrate_best(directory: str | Path, config: Config, *, device: torch.devic
         device: Where to run the detector.
 
     Returns:
-        The report on the calibration scenes.
+        The report on the calibration scenes; the stored one if this is done already.
     """
-    path = Path(directory) / "best.safetensors"
-    detector = Detector.load(path, device=device)
-    report = calibrate(detector, _unseen_scenes(config), count=config.validation.calibration_scenes, progress=True)
-    detector.metadata["calibration"] = report.to_dict()
-    detector.save(path)
-    return report
+
+    def step(detector: Detector) -> tuple[Detector, EvaluationReport]:
+        return detector, _calibrate(detector, config)
+
+    return add_step(Path(directory) / "best.safetensors", FIRST_STAGE, step, device=device)
 
 
-def add_second_stage(directory: str | Path, config: Config) -> EvaluationReport | None:
+def add_second_stage(
+    directory: str | Path,
+    config: Config,
+    *,
+    other_first_stages: Sequence[Detector] = (),
+    device: torch.device | str = "cpu",
+) -> EvaluationReport | None:
     """Trains the second stage of a run's best weights, if the config has one, and calibrates the final boxes.
 
-    It is trained on the CPU, in the folder ``second_stage`` of the run; a stopped training continues there.
+    It is trained in the folder ``second_stage`` of the run; a stopped training continues there.
 
     Args:
         directory: The run's folder, after ``calibrate_best``; its ``best.safetensors`` gets the second stage.
         config: The run's config.
+        other_first_stages: Of ``second_stage_fit.load_first_stages``.
+        device: Where to train.
 
     Returns:
-        The report on the calibration scenes with the second stage; ``None`` without one.
+        The report on the calibration scenes with the second stage, stored if it is there already; ``None`` without one.
     """
-    recipe, path = config.second_stage, Path(directory) / "best.safetensors"
-    if recipe is None:
+    if (recipe := config.second_stage) is None:
         return None
-    folder = path.parent / "second_stage"
-    validation = SyntheticScenes(config.validation.seed, config=config.scenes)
-    detector = fit_second_stage(
-        Detector.load(path),
-        second_stage_batches(config, recipe),
-        [validation[index] for index in range(config.validation.scenes)],
-        recipe=recipe,
-        directory=folder,
-        seed=config.training.seed,
-        other_first_stages=[load(name) for name in recipe.other_first_stages],
-        resume=(folder / "checkpoint.pt").exists(),
-    )
-    report = calibrate(detector, _unseen_scenes(config), count=config.validation.calibration_scenes, progress=True)
-    detector.metadata["second_stage"] = report.to_dict()
-    detector.save(path)
-    return report
+    path = Path(directory) / "best.safetensors"
+
+    def step(detector: Detector) -> tuple[Detector, EvaluationReport]:
+        validation = SyntheticScenes(config.validation.seed, config=config.scenes)
+        detector = fit_second_stage(
+            detector,
+            second_stage_batches(config, recipe),
+            [validation[index] for index in range(config.validation.scenes)],
+            recipe=recipe,
+            directory=path.parent / "second_stage",
+            seed=config.training.seed,
+            other_first_stages=other_first_stages,
+        )
+        return detector, _calibrate(detector, config)
+
+    return add_step(path, SECOND_STAGE, step, device=device)
 
 
 def second_stage_batches(config: Config, recipe: SecondStageRecipe) -> SyntheticBatches:
@@ -134,26 +141,27 @@ def calibrate_refinement(
         device: Where to run the detector.
 
     Returns:
-        The report on the calibration scenes, with refinement. ``None`` if the noise level is 1: any pixel may then be
-        background, and refinement is impossible.
+        The report on the calibration scenes, with refinement, stored if it is there already. ``None`` if the noise
+        level is 1: any pixel may then be background, and refinement is impossible.
 
     Raises:
         ImportError: If numba is missing.
     """
     if config.scenes.noise_level >= 1:
         return None
-    path = Path(directory) / "best.safetensors"
-    detector = Detector.load(path, device=device)
     prior = ScenePrior(noise_level=config.scenes.noise_level, num_lines=config.scenes.num_lines)
-    detector.refinement = RefinementConfig(scene=prior)
-    refined = detector.with_refinement()
-    report = calibrate(refined, _unseen_scenes(config), count=config.validation.calibration_scenes, progress=True)
-    detector.refinement = replace(detector.refinement, threshold=refined.threshold, calibration=refined.calibration)
-    detector.metadata["refinement"] = report.to_dict()
-    detector.save(path)
-    return report
+
+    def step(detector: Detector) -> tuple[Detector, EvaluationReport]:
+        refinement = detector.refinement = RefinementConfig(scene=prior)
+        refined = detector.with_refinement()
+        report = _calibrate(refined, config)
+        detector.refinement = replace(refinement, threshold=refined.threshold, calibration=refined.calibration)
+        return detector, report
+
+    return add_step(Path(directory) / "best.safetensors", REFINEMENT, step, device=device)
 
 
-def _unseen_scenes(config: Config) -> SyntheticScenes:
-    """Returns the scenes that follow those of the validation."""
-    return SyntheticScenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
+def _calibrate(detector: Detector | RefinedDetector, config: Config) -> EvaluationReport:
+    """Calibrates a detector on the scenes that follow those of the validation."""
+    scenes = SyntheticScenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
+    return calibrate(detector, scenes, count=config.validation.calibration_scenes, progress=True)

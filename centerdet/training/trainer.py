@@ -8,11 +8,9 @@ batch, and only the main process validates and writes.
 from __future__ import annotations
 
 import json
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -29,6 +27,7 @@ from centerdet.model.codec import Codec
 from centerdet.model.losses import CenterLoss, LossTerms
 from centerdet.model.types import Batch, check_batch
 from centerdet.training.config import TrainingConfig
+from centerdet.training.interrupts import catch_interrupts, explain_write_errors
 from centerdet.training.logger import MetricLogger, OnLog
 from centerdet.training.optim import learning_rate
 from centerdet.training.progress import Progress
@@ -107,17 +106,18 @@ def fit(
         "intensity_range": intensity_range,
         **(settings or {}),
     }
-    run = TrainingRun(network, codec, criterion, config, Path(directory), torch.device(device), _to_plain(settings))
+    run = TrainingRun(network, codec, criterion, config, Path(directory), torch.device(device), to_plain(settings))
     is_main = distributed.is_main_process()
     if not resume:
         make_folder(run.directory)
     with lock_folder(run.directory) if is_main else nullcontext():
         run.start(resume=resume)
-        with (
-            _catch_interrupts() as interrupted,
-            MetricLogger(run.directory, resume_from=run.step, on_log=on_log) if is_main else nullcontext() as logger,
-        ):
-            _run_steps(run, source, validation, logger, interrupted)
+        if not run.is_over:  # resuming a finished run changes nothing
+            with (
+                catch_interrupts() as interrupted,
+                MetricLogger(run.directory, resume_from=run.step, on_log=on_log) if is_main else nullcontext() as log,
+            ):
+                _run_steps(run, source, validation, log, interrupted)
     return EvaluationReport(**distributed.broadcast(run.best)["report"])
 
 
@@ -175,42 +175,16 @@ def _write_due(
 ) -> EvaluationReport | None:
     """Logs, validates and checkpoints as far as it is due after the step, which led here from ``place``."""
     config, report = run.config, None
-    try:
+    with explain_write_errors(f"after step {run.step}", run.directory):
         if run.step % config.log_every == 0:
-            logger.log_losses(run.step, terms, learning_rate(run.place, config))
+            logger.log_losses(run.step, terms, learning_rate(run.place, config, config.steps))
         if run.schedule.validation_is_due(place, run.place):
             report = run.validate(validation, logger)
         if stop or run.is_over or run.step % config.checkpoint_every == 0:
             run.checkpoint()
-    except OSError as error:
-        raise OSError(
-            f"after step {run.step}: {error}; the last checkpoint in {run.directory} is intact: make the folder "
-            "writable, with space on its disk, and continue with resume (--resume)"
-        ) from error
     return report
 
 
-def _to_plain(settings: dict[str, Any]) -> dict[str, Any]:
+def to_plain(settings: dict[str, Any]) -> dict[str, Any]:
     """Converts configs to dicts and tuples to lists, so that a file returns equal settings."""
     return json.loads(json.dumps(settings, default=asdict))
-
-
-@contextmanager
-def _catch_interrupts() -> Iterator[Callable[[], bool]]:
-    """Catches Ctrl-C and SIGTERM, so that the run stops only after a complete step.
-
-    Yields:
-        A function that returns whether there was a signal. Outside the main thread, which alone receives signals, it
-        is always false.
-    """
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda n, _: caught.append(n)) for number in signals}
-    try:
-        yield lambda: bool(caught)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

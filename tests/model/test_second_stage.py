@@ -1,4 +1,4 @@
-"""The second stage: patches, updates, symmetry, loss, and training that resumes exactly."""
+"""The second stage: patches, updates, symmetry, and loss."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from centerdet.model.box_update import BoxUpdate, apply_delta, box_corners, delt
 from centerdet.model.patches import patch_points, sample_patches
 from centerdet.model.second_stage import SecondStage, SecondStageConfig, fuse_second_stage
 from centerdet.model.second_stage_loss import SecondStageLossConfig, quality, second_stage_loss
-from centerdet.synthetic.batches import CurriculumConfig, SyntheticBatches
-from centerdet.training.second_stage_starts import StartBlocks, StartsConfig
-from centerdet.training.second_stage_trainer import SecondStageTrainer, SecondStageTrainingConfig
-from tests.second_stage_helpers import SMALL, random_boxes, tiny_detector, trained_like
+from tests.second_stage_helpers import SMALL, random_boxes, trained_like
 
 
 class TestPatches:
@@ -152,46 +149,3 @@ class TestLoss:
         assert (quality(targets, targets, has_object, SMALL) == 1).all()
         assert (quality(turned, targets, has_object, SMALL) == 0).all()
         assert (quality(turned, targets, has_object, axis) == 1).all()
-
-
-class TestTraining:
-    def trainer(self, folder, blocks: int = 2) -> SecondStageTrainer:
-        torch.manual_seed(3)
-        first_stage = tiny_detector()
-        source = SyntheticBatches(4, steps=blocks, curriculum=CurriculumConfig(batch_size=6))
-        starts = StartBlocks(source, [first_stage], seed=4, config=StartsConfig(starts=4), folder=folder / "peaks")
-        config = SecondStageTrainingConfig(blocks=blocks, batch_shares=(4, 2, 2), warmup_steps=2, precision="float32")
-        return SecondStageTrainer(
-            SecondStage(3, SMALL),
-            first_stage.network.log_likelihood_ratio,
-            starts,
-            loss=SecondStageLossConfig(),
-            config=config,
-            directory=folder,
-            settings={"blocks": blocks},
-        )
-
-    def test_a_resumed_run_goes_exactly_the_same_way(self, tmp_path) -> None:
-        whole = self.trainer(tmp_path)
-        first = whole.train_block()
-        whole.checkpoint()
-        second = whole.train_block()
-        resumed = self.trainer(tmp_path)
-        resumed.resume()
-        assert resumed.block == 1
-        assert resumed.train_block() == second
-        assert first != second
-        for name, tensor in whole.ema.state_dict().items():
-            assert torch.equal(resumed.ema.state_dict()[name], tensor), name
-
-    def test_other_settings_are_refused(self, tmp_path) -> None:
-        self.trainer(tmp_path).checkpoint()
-        with pytest.raises(ValueError, match="settings differ"):
-            self.trainer(tmp_path, blocks=3).resume()
-
-    def test_starts_are_repeatable_and_peaks_are_kept(self, tmp_path) -> None:
-        one, other = self.trainer(tmp_path).blocks, self.trainer(tmp_path / "else").blocks
-        assert torch.equal(one[1].boxes, other[1].boxes)
-        assert (tmp_path / "peaks" / "block-00001.safetensors").exists()
-        assert torch.equal(one[1].boxes, one[1].boxes)
-        assert not torch.equal(one[0].boxes, one[1].boxes)

@@ -51,7 +51,7 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"val": {}}, "unknown key 'val'; did you mean 'validation'"),
         ({"netwrk": {}}, "unknown key 'netwrk'; did you mean 'network'"),
         ({"network": {"channel": [1]}}, "unknown key 'network.channel'; did you mean 'channels'"),
-        ({"training": {"zzz": 1}}, "unknown key 'training.zzz'; known are seed, steps"),
+        ({"training": {"zzz": 1}}, "unknown key 'training.zzz'; known are learning_rate, .*seed, steps"),
         (
             {"curriculum": {"phases": [{"end_fractoin": 1.0}]}},
             "unknown key 'curriculum.phases.0.end_fractoin'; did you mean 'end_fraction'",
@@ -65,7 +65,7 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"training": {"learning_rate": "1e-3"}}, "training.learning_rate: .*number, got '1e-3'"),
         ({"training": {"learning_rate": float("nan")}}, "only finite numbers"),
         ({"training": {"precision": "fp8"}}, "training.precision: .*'bfloat16', got 'fp8'"),
-        ({"training": {"steps": 0}}, "training: steps and intervals must be at least 1"),
+        ({"training": {"steps": 0}}, "training: steps, blocks and intervals must be at least 1"),
         ({"training": {"learning_rate": 0}}, "training: learning_rate and clip_norm must be above 0"),
         ({"network": {"channels": "many"}}, "network.channels: .*array, got 'many'"),
         ({"validation": {"scenes": 0}}, "validation needs at least 1 scene of each kind"),

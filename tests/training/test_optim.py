@@ -14,7 +14,7 @@ from tests.helpers import CONFIG, TINY, make_run
 
 def test_learning_rate_warms_up_and_falls_to_zero():
     config = TrainingConfig(steps=100, warmup_steps=10, learning_rate=1.0)
-    rates = [learning_rate(step, config) for step in range(101)]
+    rates = [learning_rate(step, config, config.steps) for step in range(101)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert rates[55] == pytest.approx(0.5)
     assert rates[100] == pytest.approx(0)

@@ -31,7 +31,7 @@ def test_time_moves_the_schedule_when_it_is_ahead_of_the_steps():
         schedule.seconds = 60 * minutes
         places.append(schedule.place(20))
     assert places == pytest.approx([20, 50, 100])  # a tenth of the time is for the calibration
-    rates = [learning_rate(place, schedule.config) for place in places]
+    rates = [learning_rate(place, schedule.config, schedule.config.steps) for place in places]
     assert rates[0] > rates[1] > rates[2] == pytest.approx(0)
 
 
@@ -55,7 +55,7 @@ def test_after_a_plateau_the_learning_rate_falls_to_zero_without_a_jump():
     places = [schedule.place(step) for step in range(500, 552)]
     assert places[0] == 500
     assert places[50] == places[51] == 1000  # a tenth of 500 steps
-    rates = [learning_rate(place, schedule.config) for place in places]
+    rates = [learning_rate(place, schedule.config, schedule.config.steps) for place in places]
     assert all(before >= after for before, after in itertools.pairwise(rates))
     assert max(before - after for before, after in itertools.pairwise(rates)) < 0.05 * schedule.config.learning_rate
     assert not schedule.validation_is_due(700, 800)  # only the last one

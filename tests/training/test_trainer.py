@@ -83,7 +83,7 @@ def test_a_signal_between_checkpoints_causes_a_checkpoint(tmp_path, monkeypatch)
     def interrupts():
         yield lambda: next(signals)
 
-    monkeypatch.setattr("centerdet.training.trainer._catch_interrupts", interrupts)
+    monkeypatch.setattr("centerdet.training.trainer.catch_interrupts", interrupts)
     with pytest.raises(KeyboardInterrupt, match="stopped after step 3"):
         train_tiny(tmp_path)
     assert state_of(tmp_path)["step"] == 3
