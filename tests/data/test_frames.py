@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 import centerdet
 from centerdet.data import frames
@@ -47,6 +48,16 @@ def test_the_pages_of_a_stack(tmp_path, options):
     assert path.read_bytes() == before
     with pytest.raises(ValueError, match="it holds 5 pages, and one is read; save each page as a file"):
         read_image(path)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_compressed_stacks_that_pillow_writes(tmp_path, compression):
+    path = tmp_path / "stack.tif"
+    first, *others = (Image.fromarray((pixels >> 8).astype(np.uint8)) for pixels in PIXELS)
+    first.save(path, save_all=True, append_images=others, compression=compression)
+    with Image.open(path) as stack:
+        assert (stack.n_frames, stack.info["compression"]) == (5, compression)
+    np.testing.assert_array_equal(read_all(path), PIXELS >> 8)
 
 
 def test_pages_of_different_kinds_and_their_smaller_copies(tmp_path):
