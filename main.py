@@ -17,7 +17,13 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 import centerdet
-from centerdet.cli.common import Parser, fail_cleanly, parse_evaluation_options, select_device
+from centerdet.cli.common import (
+    Parser,
+    add_noise_level_option,
+    fail_cleanly,
+    parse_evaluation_options,
+    select_device,
+)
 from centerdet.cli.output_kinds import write_html, write_json
 from centerdet.cli.streams import run_all
 from centerdet.detector.base import BaseDetector
@@ -37,6 +43,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--threshold", type=float, help="score threshold (default: the one stored with the weights)")
+    add_noise_level_option(parser)
     parser.add_argument(
         "--refine", action=argparse.BooleanOptionalAction, default=True, help="add the row with refinement"
     )
@@ -88,7 +95,12 @@ class Row(NamedTuple):
 
 def evaluate_stages(options: argparse.Namespace, lines: list[NDArray]) -> dict[str, Row]:
     """Evaluates the network alone and, if the weights have one and it is wanted, with refinement, in one pass."""
-    detector = centerdet.load(options.weights, threshold=options.threshold, device=select_device(options.device))
+    detector = centerdet.load(
+        options.weights,
+        threshold=options.threshold,
+        noise_level=options.noise_level,
+        device=select_device(options.device),
+    )
     scenes = prefetch(draw_samples(options, lines), PREFETCH)
     if not options.refine or detector.refinement is None:  # weights of other scenes may have none
         results = predict_all(detector, scenes, count=options.num_samples, progress=True, ignore_threshold=True)

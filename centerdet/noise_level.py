@@ -1,12 +1,18 @@
 """Measures the noise level of an image: the value that its uniform background never exceeds.
 
-Pixel values are dense below the level and sparse above it. The level is where the density drops.
+Pixel values are dense below the level and sparse above it. The level is where the density drops. Weights for one level
+serve images of another: ``rescale_background`` moves the images to the level of the weights.
 """
 
 from __future__ import annotations
 
+import numbers
+from typing import Any, Literal
+
 import numpy as np
 from numpy.typing import NDArray
+
+NoiseLevel = float | Literal["auto"]  # upper bound of the background in (0, 1], or "auto": measured in each image
 
 DEFAULT_LEVEL = 0.8  # noise level of ``make_data``: images of about this level get exactly this one
 _BINS = 4096  # bins of [0, 1] for images of at least 40,000 pixels: ten pixels a bin
@@ -53,6 +59,43 @@ def estimate_noise_level(image: NDArray[np.floating]) -> float | None:
     if abs(level - DEFAULT_LEVEL) <= max(_SNAP, half_step):
         return DEFAULT_LEVEL
     return level if level >= _MIN_LEVEL else None
+
+
+def check_noise_level(value: Any) -> NoiseLevel:
+    """Returns a valid noise level.
+
+    Raises:
+        ValueError: If it is neither a number in (0, 1] nor "auto".
+    """
+    if isinstance(value, str) and value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) <= 1:
+        raise ValueError(f"noise_level must lie in (0, 1] or be 'auto', got {str(value)[:40]!r}")
+    return float(value)
+
+
+def rescale_background(
+    images: NDArray[np.float32], levels: NDArray[np.float32], *, trained: float
+) -> NDArray[np.float32]:
+    """Moves images to the noise level that a network was trained for.
+
+    The log-likelihood ratio of a pixel v of a background up to n depends on v / n alone, and is a constant above n.
+
+    Args:
+        images: ``(B, H, W)`` in [0, 1].
+        levels: ``(B,)``, the noise level of each image.
+        trained: Noise level of the network.
+
+    Returns:
+        ``(B, H, W)`` images with the same log-likelihood ratios at the network's level. Those of that level are the
+        same bits; in the others, pixels above the background are ``2 * trained``.
+    """
+    moved = images.copy()
+    for index in np.nonzero(levels != np.float32(trained))[0]:
+        image, level = images[index], levels[index]
+        background = np.minimum(image * (np.float32(trained) / level), np.float32(trained))
+        moved[index] = np.where(image > level, np.float32(2 * trained), background)
+    return moved
 
 
 def _is_8_bit(values: NDArray[np.float32]) -> bool:

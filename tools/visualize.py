@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import WEIGHTS_HELP, Parser, fail_cleanly
+from centerdet.cli.common import WEIGHTS_HELP, Parser, add_noise_level_option, fail_cleanly
 from centerdet.cli.output_kinds import is_png, write_png
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.cli.streams import one_line
@@ -56,6 +56,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scale", type=int, default=2, help="enlargement of each image; default: %(default)s")
     parser.add_argument("--weights", help=WEIGHTS_HELP)
     parser.add_argument("--threshold", type=float, help="score threshold in [0, 1] (default: the weights' own)")
+    add_noise_level_option(parser)
     add_overwrite_option(parser)
     options = parser.parse_args(arguments)
     for name in ("num_samples", "scale", "columns", "worst"):
@@ -72,7 +73,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Draws the sheet."""
     options = parse_arguments(arguments)
-    detector = centerdet.load(options.weights, threshold=options.threshold)
+    detector = centerdet.load(options.weights, threshold=options.threshold, noise_level=options.noise_level)
     errors: list[str] = []
     scenes: Iterable[Scene] = (
         read_scenes(options.images, detector, errors) if options.images else generate(options.seed, options.num_samples)

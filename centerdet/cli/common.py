@@ -16,6 +16,7 @@ import centerdet.data
 from centerdet.cli.output_kinds import is_html_report, is_json_report
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.cli.streams import discard_stdout, flush_stdout, one_line, safe_streams
+from centerdet.noise_level import NoiseLevel, check_noise_level
 
 if TYPE_CHECKING:
     import torch
@@ -103,6 +104,23 @@ def select_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"cannot use device {name!r}: {str(error).splitlines()[0]}") from None
     return torch.device(name)
+
+
+def add_noise_level_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--noise-level``, for ``centerdet.load``."""
+    parser.add_argument(
+        "--noise-level",
+        type=_parse_noise_level,
+        metavar="LEVEL",
+        help="upper bound of the images' background, in (0, 1], or auto: measured in each (default: the weights' own)",
+    )
+
+
+def _parse_noise_level(text: str) -> NoiseLevel:
+    try:
+        return check_noise_level(text if text == "auto" else float(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must lie in (0, 1] or be auto, got {text!r}") from None
 
 
 def add_set_option(parser: argparse.ArgumentParser) -> None:
@@ -206,9 +224,10 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_detector_options(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--weights``, ``--threshold`` and ``--device``, for ``load_detector``."""
+    """Adds ``--weights``, ``--threshold``, ``--noise-level`` and ``--device``, for ``load_detector``."""
     parser.add_argument("--weights", help=f"{WEIGHTS_HELP}, or an exported model (.onnx)")
     parser.add_argument("--threshold", type=float, help="score threshold in [0, 1] (default: the weights' own)")
+    add_noise_level_option(parser)
     add_device_option(parser)
 
 
@@ -220,5 +239,10 @@ def load_detector(options: argparse.Namespace) -> BaseDetector:
 
         detector = OnnxDetector(options.weights, providers=device_providers(options.device))
         detector.threshold = detector.threshold if options.threshold is None else options.threshold
-        return detector
-    return centerdet.load(options.weights, threshold=options.threshold, device=select_device(options.device))
+        return detector if options.noise_level is None else detector.with_noise_level(options.noise_level)
+    return centerdet.load(
+        options.weights,
+        threshold=options.threshold,
+        noise_level=options.noise_level,
+        device=select_device(options.device),
+    )

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import centerdet
-from centerdet.cli.common import WEIGHTS_HELP, add_command
+from centerdet.cli.common import WEIGHTS_HELP, add_command, add_noise_level_option
 from centerdet.cli.output_kinds import is_onnx
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.cli.streams import one_line
@@ -26,6 +26,7 @@ def add_export(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--web", type=Path, metavar="FOLDER", help="also write a static page that runs the model in the browser"
     )
+    add_noise_level_option(parser)
     add_overwrite_option(parser)
     parser.set_defaults(run=_export)
 
@@ -42,7 +43,7 @@ def _export(options: argparse.Namespace) -> None:
         check_web_runtime()
         outputs += _page_outputs(options.web)
     check_outputs(outputs, weights_file(options.weights), overwrite=options.overwrite)
-    export_onnx(centerdet.load(options.weights), options.model)
+    export_onnx(centerdet.load(options.weights, noise_level=options.noise_level), options.model)
     print(f"{one_line(options.model)}: for images of at least {MIN_SIDE} px a side, in batches of any size")
     if options.web is not None:
         write_page(options.web, options.model, with_examples=(options.weights or "accurate") in PRETRAINED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,9 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from centerdet.box import Detection, RotatedBox
+from centerdet.noise_level import NoiseLevel, check_noise_level, estimate_noise_level, rescale_background
 from centerdet.preprocessing import check_intensity_range, to_unit_range
 
 NOT_FINITE = "the network's output is not finite; its weights are damaged or do not suit such images: use other weights"
+NO_NOISE_LEVEL = "these weights have no noise level: their network sees plain pixels; use them as they are"
 MAX_BATCH_PIXELS = 64_000_000  # of all images in one batch: bounds its memory; a larger image is a batch by itself
 
 # Images (B, H, W) in [0, 1] -> boxes (B, 5) and scores (B,) of each stage.
@@ -28,10 +31,13 @@ class BaseDetector(ABC):
         threshold: Detections that score below it are not reported, in [0, 1].
         intensity_range: Pixel values that become 0 and 1; ``None``: the full scale of the image's type.
         has_heading: Whether yaws tell nose from tail.
+        trained_noise_level: Noise level that the network computes with; ``None``: it sees plain pixels.
+        noise_level: Noise level of the images; "auto": measured in each image; ``None``: the network's.
         metadata: Any JSON object that describes the weights.
 
     Raises:
-        ValueError: If the threshold is outside [0, 1], or the intensity range does not increase.
+        ValueError: If the threshold is outside [0, 1], the intensity range does not increase, or there is a noise level
+            for a network that has none.
     """
 
     def __init__(
@@ -40,12 +46,20 @@ class BaseDetector(ABC):
         threshold: float,
         intensity_range: tuple[float, float] | None,
         has_heading: bool,
+        trained_noise_level: float | None = None,
+        noise_level: NoiseLevel | None = None,
         metadata: dict[str, Any] | None,
     ) -> None:
         self._threshold: float
         self.threshold = threshold
         self.intensity_range, self.has_heading = check_intensity_range(intensity_range), has_heading
         self.metadata = metadata or {}
+        if noise_level is not None and trained_noise_level is None:
+            raise ValueError(NO_NOISE_LEVEL)
+        level = trained_noise_level if noise_level is None else noise_level
+        self.trained_noise_level = trained_noise_level
+        self.noise_level: NoiseLevel | None = None if level is None else check_noise_level(level)
+        self._warned = False  # that a noise level could not be measured
 
     @property
     def threshold(self) -> float:
@@ -137,6 +151,34 @@ class BaseDetector(ABC):
     def decode_with_candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], ...]:
         """Decodes images ``(B, H, W)``: boxes ``(B, 5)``, scores ``(B,)``, then what ``candidates`` returns."""
         return *self._decode(images), *self.candidates(images, count)
+
+    def measure_noise_levels(self, images: NDArray[np.float32]) -> list[float | None]:
+        """The noise levels of images ``(B, H, W)`` in [0, 1], where ``noise_level`` is "auto".
+
+        Returns:
+            B levels; ``None`` for images without a uniform background, and for all if ``noise_level`` is not "auto".
+        """
+        if self.noise_level != "auto":
+            return [None] * len(images)
+        levels = [estimate_noise_level(image) for image in images]
+        if None in levels and not self._warned:
+            self._warned = True
+            warnings.warn(
+                "the background of an image is not uniform noise, so its noise level cannot be measured: the weights' "
+                f"own, {self.trained_noise_level:g}, is used for such images; noise_level={self.trained_noise_level:g} "
+                "uses it for all, without this warning",
+                stacklevel=2,
+            )
+        return levels
+
+    def _to_trained_level(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Images ``(B, H, W)`` in [0, 1] as the network wants them: at the noise level that it was trained for."""
+        trained = self.trained_noise_level
+        if trained is None or self.noise_level == trained:
+            return images
+        fixed = trained if self.noise_level == "auto" else self.noise_level
+        levels = [fixed if level is None else level for level in self.measure_noise_levels(images)]
+        return rescale_background(images, np.array(levels, np.float32), trained=trained)
 
     @abstractmethod
     def _decode(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from centerdet.box import Detection
-from centerdet.detector.base import NOT_FINITE, BaseDetector
+from centerdet.detector.base import NO_NOISE_LEVEL, NOT_FINITE, BaseDetector
 from centerdet.detector.calibration import Calibration
 from centerdet.detector.inference import InferenceNetwork
 from centerdet.detector.refined import RefinedDetector, RefinementConfig
@@ -24,6 +24,7 @@ from centerdet.model.centernet import CenterNet
 from centerdet.model.codec import Codec, CodecConfig
 from centerdet.model.second_stage import fuse_second_stage
 from centerdet.model.types import Prediction
+from centerdet.noise_level import NoiseLevel, check_noise_level
 from centerdet.parallel import parallel_map
 
 if TYPE_CHECKING:
@@ -42,10 +43,12 @@ class Detector(BaseDetector):
         intensity_range: Pixel values that become 0 and 1; ``None``: the full scale of the image's type.
         refinement: How detections can be refined; ``None``: they cannot.
         second_stage: Moves and scores the boxes of the maps; threshold and calibration then belong to its boxes.
+        auto_noise_level: Whether the noise level is measured in each image; otherwise it is the network's.
         metadata: Any JSON object; stored with the weights.
 
     Raises:
-        ValueError: If the threshold or the intensity range is invalid, or the codec does not fit the network.
+        ValueError: If the threshold or the intensity range is invalid, the codec does not fit the network, or
+            ``auto_noise_level`` is set for a network that sees plain pixels.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Detector(BaseDetector):
         intensity_range: tuple[float, float] | None = None,
         refinement: RefinementConfig | None = None,
         second_stage: SecondStageSetup | None = None,
+        auto_noise_level: bool = False,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         for name in ("stride", "has_heading"):
@@ -65,7 +69,12 @@ class Detector(BaseDetector):
             if wanted != got:
                 raise ValueError(f"codec {name} must be the network's, {wanted}, got {got}; use make_codec(network)")
         super().__init__(
-            threshold=threshold, intensity_range=intensity_range, has_heading=codec.has_heading, metadata=metadata
+            threshold=threshold,
+            intensity_range=intensity_range,
+            has_heading=codec.has_heading,
+            trained_noise_level=network.config.noise_level,
+            noise_level="auto" if auto_noise_level else None,
+            metadata=metadata,
         )
         self.network = copy.deepcopy(network).eval().requires_grad_(False)  # as trained: this one is saved
         self._inference = InferenceNetwork(network)  # this one runs
@@ -113,7 +122,7 @@ class Detector(BaseDetector):
             ValueError: If the image is invalid, or the network's output is not finite.
         """
         array = self._prepare(image)
-        heatmap = self.codec.heatmap(self._inference(array[None]), array.shape)[0]
+        heatmap = self.codec.heatmap(self._inference(self._to_trained_level(array[None])), array.shape)[0]
         if not torch.isfinite(heatmap).all():
             raise ValueError(NOT_FINITE)
         return heatmap.cpu().numpy()
@@ -157,7 +166,7 @@ class Detector(BaseDetector):
 
         @torch.inference_mode()
         def run_part(part: NDArray[np.float32]) -> tuple[Tensor, ...]:
-            pixels = torch.from_numpy(part)[:, None].to(self._inference.device)  # (B, 1, H, W)
+            pixels = torch.from_numpy(self._to_trained_level(part))[:, None].to(self._inference.device)  # (B, 1, H, W)
             log_likelihood_ratio = self._inference.module.log_likelihood_ratio(pixels)
             return decode(log_likelihood_ratio, self._inference.module.predict_maps(log_likelihood_ratio))
 
@@ -195,20 +204,29 @@ class Detector(BaseDetector):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_refiner": None}  # keeps copies and pickles small
 
-    def with_noise_level(self, level: float) -> Detector:
+    def with_noise_level(self, level: NoiseLevel) -> Detector:
         """Returns a detector with the same weights for images with another noise level; nothing is trained.
+
+        With "auto" it measures the level in each image, refinement included. Images whose background is not uniform
+        noise keep the weights' own level, with one warning.
 
         Threshold and calibration stay, though they were chosen for the old level; ``calibrate`` can change that.
 
         Args:
-            level: Upper bound of the background's pixels, in (0, 1]. At 1 the new detector has no refinement.
+            level: Upper bound of the background's pixels, in (0, 1], or "auto". At 1 the new detector has no
+                refinement.
 
         Raises:
             ValueError: If the level is out of range, or the network has none.
         """
         if self.network.config.noise_level is None:
-            raise ValueError("these weights have no noise level: their network sees plain pixels; use them as they are")
-        changed = copy.deepcopy(self)
+            raise ValueError(NO_NOISE_LEVEL)
+        changed, level = copy.deepcopy(self), check_noise_level(level)
+        changed._warned = False
+        if level == "auto":
+            changed.noise_level = "auto"
+            return changed
+        changed.noise_level = changed.trained_noise_level = level
         changed.network.config = replace(self.network.config, noise_level=level)
         changed._inference = InferenceNetwork(changed.network)
         changed.metadata = {"changed_noise_level": level, "original_metadata": self.metadata}

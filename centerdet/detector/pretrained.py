@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from centerdet.detector.detector import Detector
 from centerdet.files import open_regular
+from centerdet.noise_level import NoiseLevel
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +20,7 @@ def load(
     path: str | Path | None = None,
     *,
     threshold: float | None = None,
+    noise_level: NoiseLevel | None = None,
     device: torch.device | str = "cpu",
 ) -> Detector:
     """Loads a detector.
@@ -27,10 +29,12 @@ def load(
         path: A file written by ``Detector.save`` or ``train.py``, or the name of pretrained weights as a string:
             ``accurate`` (the default) or ``fast``. A file with such a name is "./fast".
         threshold: Score threshold in [0, 1]; ``None``: the one stored with the weights.
+        noise_level: Noise level of the images, in (0, 1]; "auto": measured in each image; ``None``: as stored with the
+            weights. See ``Detector.with_noise_level``.
         device: A torch device.
 
     Raises:
-        ValueError: If the file is missing, damaged or of another kind, or the threshold is out of range.
+        ValueError: If the file is missing, damaged or of another kind, or threshold or noise level is out of range.
     """
     path = "accurate" if path is None else path
     file = pretrained_path(path) if isinstance(path, str) and path in PRETRAINED else path
@@ -45,7 +49,7 @@ def load(
     detector = Detector.load(file, device=device)
     if threshold is not None:
         detector.threshold = threshold
-    return detector
+    return detector if noise_level is None else detector.with_noise_level(noise_level)
 
 
 def pretrained_path(name: str) -> Path:

@@ -85,6 +85,8 @@ class RefinedDetector(BaseDetector):
             threshold=config.threshold,
             intensity_range=detector.intensity_range,
             has_heading=detector.has_heading,
+            trained_noise_level=detector.trained_noise_level,
+            noise_level=detector.noise_level,
             metadata=detector.metadata,
         )
         self.calibration: Calibration = config.calibration
@@ -126,13 +128,21 @@ class RefinedDetector(BaseDetector):
         if not usable.all():  # the caller refuses such scores
             return boxes[:, 0], np.where(usable, scores[:, 0], np.nan)
         guesses = [_likely(*pair) for pair in zip(boxes.tolist(), scores.tolist(), strict=True)]
-        fits = self._refiner.refine_batch(list(images), guesses, threads=torch.get_num_threads())
-        boxes = boxes[:, 0].copy()  # (B, 5)
-        for index, fit in enumerate(fits):
+        levels = self._detector.measure_noise_levels(images)
+        boxes, scores = boxes[:, 0].copy(), scores[:, 0].copy()  # (B, 5), (B,): those of images of level 1 stay
+        chosen = [index for index, level in enumerate(levels) if level is None or level < 1]
+        fits = self._refiner.refine_batch(
+            [images[index] for index in chosen],
+            [guesses[index] for index in chosen],
+            threads=torch.get_num_threads(),
+            noise_levels=[levels[index] for index in chosen],
+        )
+        for index, fit in zip(chosen, fits, strict=True):
             if fit is not None and fit.gain > 0:
                 boxes[index] = fit.box.to_array()
-        confidences = [confidence(fit, score) for fit, score in zip(fits, scores[:, 0].tolist(), strict=True)]
-        return boxes, self.calibration(torch.tensor(confidences)).numpy()
+        confidences = [confidence(fit, score) for fit, score in zip(fits, scores[chosen].tolist(), strict=True)]
+        scores[chosen] = self.calibration(torch.tensor(confidences)).numpy()
+        return boxes, scores
 
 
 def _likely(boxes: list[list[float]], scores: list[float]) -> list[RotatedBox]:

@@ -46,6 +46,7 @@ class _Header:
     intensity_range: tuple[float, float] | None = None
     refinement: RefinementConfig | None = None
     second_stage: SecondStageHeader | None = None
+    auto_noise_level: bool = False
 
 
 def write_detector(path: str | Path, detector: Detector) -> None:
@@ -58,6 +59,7 @@ def write_detector(path: str | Path, detector: Detector) -> None:
         "intensity_range": detector.intensity_range,
         "refinement": detector.refinement and asdict(detector.refinement),
         "second_stage": detector.second_stage and asdict(detector.second_stage.header()),
+        "auto_noise_level": detector.noise_level == "auto",
         "metadata": detector.metadata,
     }
     tensors = dict(detector.network.state_dict())
@@ -85,6 +87,7 @@ def read_detector(path: str | Path) -> tuple[CenterNet, CodecConfig, dict[str, A
         "intensity_range": header.intensity_range,
         "refinement": header.refinement,
         "second_stage": stage,
+        "auto_noise_level": header.auto_noise_level,
         "metadata": header.metadata,
     }
     return network, header.codec, settings

@@ -87,6 +87,8 @@ def _metadata(detector: Detector) -> dict[str, str]:
         "intensity_range": detector.intensity_range,
         "has_heading": detector.has_heading,
         "threshold": detector.threshold,
+        "trained_noise_level": detector.trained_noise_level,
+        "noise_level": detector.noise_level,
         "convention": _read_convention(),
         "metadata": detector.metadata,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from centerdet.detector.base import BaseDetector
+from centerdet.detector.base import NO_NOISE_LEVEL, BaseDetector
 from centerdet.export.providers import CPU, Provider, check_providers, provider_name
 from centerdet.files import read_regular
+from centerdet.noise_level import NoiseLevel, check_noise_level
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -105,7 +107,21 @@ class OnnxDetector(BaseDetector):
             )
         return boxes, scores
 
+    def with_noise_level(self, level: NoiseLevel) -> OnnxDetector:
+        """Returns a detector with the same model for images with another noise level; as ``Detector`` has it.
+
+        Raises:
+            ValueError: If the level is out of range, or the model's network has none.
+        """
+        if self.trained_noise_level is None:
+            raise ValueError(NO_NOISE_LEVEL)
+        changed = copy.copy(self)
+        changed.noise_level, changed._warned = check_noise_level(level), False
+        return changed
+
     def _run(self, outputs: list[str], images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        images = self._to_trained_level(images)
+
         def run_on(session: onnxruntime.InferenceSession, part: NDArray[np.float32]) -> list[NDArray[np.float32]]:
             return session.run(outputs, {"images": part[:, None]}, self._options)
 
@@ -148,6 +164,8 @@ _HEADER: dict[str, tuple[Callable[[Any], bool], str]] = {
     "threshold": (_is_number, "a number"),
     "intensity_range": (lambda value: value is None or isinstance(value, list), "two numbers or null"),
     "has_heading": (lambda value: isinstance(value, bool), "true or false"),
+    "trained_noise_level": (lambda value: value is None or _is_number(value), "a number or null"),
+    "noise_level": (lambda value: value in (None, "auto") or _is_number(value), 'a number, "auto" or null'),
     "metadata": (lambda value: isinstance(value, dict), "an object"),
 }
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -67,29 +68,38 @@ class Refiner:
         self._offsets = draw_offsets(self.settings)
 
     def refine_batch(
-        self, images: Sequence[ArrayLike], guesses: Sequence[Sequence[RotatedBox]], *, threads: int = 1
+        self,
+        images: Sequence[ArrayLike],
+        guesses: Sequence[Sequence[RotatedBox]],
+        *,
+        threads: int = 1,
+        noise_levels: Sequence[float | None] | None = None,
     ) -> list[Fit | None]:
         """As ``refine``, for many images; the results do not depend on the number of threads."""
+        levels = [None] * len(images) if noise_levels is None else noise_levels
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(self.refine, images, guesses))
+            return list(pool.map(self.refine, images, guesses, levels))
 
-    def refine(self, image: ArrayLike, guesses: Sequence[RotatedBox]) -> Fit | None:
+    def refine(self, image: ArrayLike, guesses: Sequence[RotatedBox], noise_level: float | None = None) -> Fit | None:
         """Fits lines and an outline to an image.
 
         Args:
             image: ``(H, W)``, as ``Detector.detect`` takes it.
             guesses: At least one box, however unlikely; the most likely first.
+            noise_level: That of the image, in (0, 1); ``None``: the one of the scenes.
 
         Returns:
             The most probable outline, or ``None`` if lines alone explain the image.
 
         Raises:
-            ValueError: If the image is not as ``Detector.detect`` wants it, or there is no guess.
+            ValueError: If the image is not as ``Detector.detect`` wants it, there is no guess, or the noise level is
+                out of range.
         """
         if not guesses:
             raise ValueError("refinement needs at least one guess, got none")
         fitter = self._fitter
-        context = prepare_search(to_unit_range(image), guesses[0], self.scene, self.settings)
+        scene = self.scene if noise_level is None else replace(self.scene, noise_level=noise_level)
+        context = prepare_search(to_unit_range(image), guesses[0], scene, self.settings)
         if fitter.lines_explain_all(context):
             return None
         best = self._search_near(context, context.prior.guess)

@@ -197,7 +197,7 @@ def built(monkeypatch):
         def __init__(self, scene):
             scenes.append(scene)
 
-        def refine_batch(self, images, guesses, *, threads):
+        def refine_batch(self, images, guesses, *, threads, noise_levels):
             return [None] * len(images)
 
     monkeypatch.setattr(search, "Refiner", CountedRefiner)

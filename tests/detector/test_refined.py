@@ -17,7 +17,7 @@ class FixedRefiner:
     def __init__(self, *fits):
         self.fits = list(fits)
 
-    def refine_batch(self, images, guesses, *, threads):
+    def refine_batch(self, images, guesses, *, threads, noise_levels):
         self.guesses = guesses
         return self.fits
 
