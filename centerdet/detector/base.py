@@ -56,6 +56,8 @@ class BaseDetector(ABC):
         self.metadata = metadata or {}
         if noise_level is not None and trained_noise_level is None:
             raise ValueError(NO_NOISE_LEVEL)
+        if trained_noise_level is not None:
+            check_noise_level(trained_noise_level)
         level = trained_noise_level if noise_level is None else noise_level
         self.trained_noise_level = trained_noise_level
         self.noise_level: NoiseLevel | None = None if level is None else check_noise_level(level)

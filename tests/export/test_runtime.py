@@ -209,3 +209,12 @@ def test_outputs_that_are_not_finite_are_an_error(exported, tmp_path):
         broken.detect_batch(make_noise(1))
     with pytest.raises(ValueError, match="the model's heatmap is not finite"):
         broken.heatmap(make_noise(1)[0])
+
+
+@pytest.mark.parametrize("level", ["auto", 0.6])
+def test_other_noise_levels_give_the_detections_of_the_detector(detector, model, level):
+    images = (0.6 * np.random.default_rng(2).random((4, 200, 200))).astype(np.float32)
+    ours, exported = detector.with_noise_level(level), model.with_noise_level(level)
+    np.testing.assert_allclose(exported.heatmap(images[0]), ours.heatmap(images[0]), atol=1e-3)
+    assert abs(exported.heatmap(images[0]) - model.heatmap(images[0])).max() > 1e-2
+    assert model.noise_level == 0.8  # the original is unchanged

@@ -95,20 +95,18 @@ def test_visualize_draws_the_worst_first(tmp_path, monkeypatch):
     )
 
 
-def test_robustness_prints_a_table(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(robustness, "NOISE_LEVELS", (0.6, 0.8))
-    monkeypatch.setattr(robustness, "NUM_LINES", (0, 6))
+def test_robustness_prints_a_table(capsys, tmp_path):
     path = tmp_path / "cells.json"
-    assert robustness.main(["--num-samples", "25", "--seed", "5", "--json", str(path)]) == 0
-    printed = capsys.readouterr().out
+    grid = ["--noise-levels", "0.6", "0.8", "--num-lines", "6"]
+    assert robustness.main([*grid, "--weights", "fast", "--num-samples", "15", "--seed", "5", "--json", str(path)]) == 0
+    printed = capsys.readouterr().out.splitlines()
     cells = json.loads(path.read_text())
-    rows = [(0.6, False), (0.6, True), (0.8, False)]
-    expected = [(*row, lines) for row in rows for lines in (0, 6)]
-    assert [(cell["noise_level"], cell["level_given"], cell["num_lines"]) for cell in cells] == expected
-    default = centerdet.evaluate(centerdet.load(), centerdet.benchmark_scenes(5, 25))
-    assert cells[5]["ap"] == default.ap
-    assert printed.splitlines()[-1] == f"| 0.8 | {cells[4]['ap']:.3f} | {default.ap:.3f} * |"
-    assert printed.splitlines()[-2].startswith("| 0.6, level given | ")
+    names = ["as is", "auto", "auto and refined"]
+    assert [(cell["noise_level"], cell["detector"]) for cell in cells] == [(n, d) for n in (0.6, 0.8) for d in names]
+    default = centerdet.evaluate(centerdet.load("fast", noise_level=0.8), centerdet.benchmark_scenes(5, 15))
+    assert cells[3]["ap"] == cells[4]["ap"] == default.ap  # at the default level, measuring changes nothing
+    assert printed[-2] == f"| 0.8, auto | {default.ap:.3f} * |"
+    assert printed[-6].startswith("| 0.6, as is | ")
 
 
 def test_symmetry_counts_the_views_that_agree(tmp_path, capsys):
