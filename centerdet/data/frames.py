@@ -76,7 +76,7 @@ def read_frames(path: Path) -> Iterator[Frame | ValueError]:
         yield error if isinstance(error, ValueError) and str(path) in str(error) else unreadable(path, error)
 
 
-def read_ahead(path: Path) -> Iterator[Frame | ValueError]:
+def prefetch_frames(path: Path) -> Iterator[Frame | ValueError]:
     """Yields as ``read_frames``; a thread reads the following frames of a stack or video meanwhile.
 
     It reads at most ``_MAX_AHEAD`` frames of ``_MAX_AHEAD_PIXELS`` together, or one, and holds twice as many.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from centerdet.box import Detection
 from centerdet.data.folders import expand_pattern
-from centerdet.data.frames import VIDEO_SUFFIXES, frame_name, read_ahead, read_usable_frame
+from centerdet.data.frames import VIDEO_SUFFIXES, frame_name, prefetch_frames, read_usable_frame
 from centerdet.data.image_io import SUFFIXES, find_images, normalise, pad_small
 from centerdet.detector.base import MAX_BATCH_PIXELS, BaseDetector
 from centerdet.drawing import Picture, draw_detection, picture_scale
@@ -116,7 +116,7 @@ def predict_files(
     batch: list[_Item] = []
     pixels = 0
     for path in paths:
-        for frame in read_ahead(path):
+        for frame in prefetch_frames(path):
             try:
                 if isinstance(frame, ValueError):
                     raise frame

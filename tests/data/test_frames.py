@@ -10,7 +10,7 @@ from PIL import Image
 
 import centerdet
 from centerdet.data import frames
-from centerdet.data.frames import Frame, is_sequence, read_ahead, read_frames
+from centerdet.data.frames import Frame, is_sequence, prefetch_frames, read_frames
 from centerdet.data.image_io import GREY_WEIGHTS, read_image
 from centerdet.data.predict import predict_files
 from tests.helpers import assert_same_box, make_detector, noisy_bar
@@ -163,12 +163,12 @@ def test_results_are_those_of_the_single_images(tmp_path):
             assert_same_box(result.detection.box, expected.box)
 
 
-def test_frames_are_read_ahead_in_bounded_number(tmp_path, monkeypatch):
+def test_frames_are_prefetched_in_bounded_number(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.avi", "MJPG", np.zeros((40, 64, 80, 3), np.uint8))
     monkeypatch.setattr(frames, "_MAX_AHEAD", 3)
     read = []
     monkeypatch.setattr(frames, "to_grey", lambda array: read.append(1) or array[..., 0])
-    for count, frame in enumerate(read_ahead(path)):
+    for count, frame in enumerate(prefetch_frames(path)):
         assert frame.number == count
         assert len(read) <= count + 2 * 3 + 1
     assert len(read) == 40

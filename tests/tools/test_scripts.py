@@ -192,7 +192,7 @@ def test_every_script_prints_its_help_from_any_folder(tmp_path):
 def test_an_installed_wheel_finds_its_weights_from_an_empty_folder(tmp_path):
     """Builds the wheel from a copy of the sources, installs it, loads the shipped weights with nothing else there."""
     source, wheels, site, empty = (tmp_path / name for name in ("source", "wheels", "site", "empty"))
-    for name in ("centerdet", "weights", "pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for name in ("centerdet", "weights", "web", "pyproject.toml", "setup.py", "README.md", "LICENSE"):
         copy = ["cp", "-r", ROOT / name, source / name]
         source.mkdir(exist_ok=True)
         subprocess.run(copy, check=True)
