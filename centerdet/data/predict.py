@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,8 +59,13 @@ class FileResult(NamedTuple):
             has_heading=self.detection is None or self.detection.has_heading,
         ).view(Picture)
 
-    def _repr_png_(self) -> bytes | None:
-        return self.draw()._repr_png_()
+    def _repr_html_(self) -> str:
+        """Shows the picture in notebooks, with the name of the file or frame below it."""
+        picture = b64encode(self.draw()._repr_png_() or b"").decode()
+        name = escape(frame_name(self.path, self.frame))
+        return (
+            f'<figure><img alt="{name}" src="data:image/png;base64,{picture}"><figcaption>{name}</figcaption></figure>'
+        )
 
 
 def find_files(patterns: Sequence[str]) -> list[Path]:

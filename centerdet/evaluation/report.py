@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,6 +142,11 @@ class EvaluationReport:
 
     def __str__(self) -> str:
         return "\n".join(f"{name:<36}{value}" for name, value in self.rows())
+
+    def _repr_html_(self) -> str:
+        """Shows a table in notebooks."""
+        rows = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in self.rows())
+        return f"<table>{''.join(rows)}</table>"
 
 
 def format_table(reports: Mapping[str, EvaluationReport]) -> str:

@@ -1,5 +1,6 @@
 """Results in Python."""
 
+import base64
 import json
 import sys
 import types
@@ -77,8 +78,14 @@ def test_notebooks_show_pictures(tmp_path):
     shown = cv2.imdecode(np.frombuffer(picture._repr_png_(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
     np.testing.assert_array_equal(shown, picture)
     assert picture[0]._repr_png_() is None
-    result = FileResult(tmp_path / "a.png", np.full((20, 30), 3000, np.uint16), None, (0, 4095))
-    assert cv2.imdecode(np.frombuffer(result._repr_png_(), np.uint8), cv2.IMREAD_COLOR).shape == (260, 390, 3)
+
+
+def test_notebooks_show_a_result_with_its_name(tmp_path):
+    result = FileResult(tmp_path / "<a>.tif", np.full((20, 30), 3000, np.uint16), None, (0, 4095), 7)
+    page = result._repr_html_()
+    assert page.endswith(f"<figcaption>{tmp_path}/&lt;a&gt;.tif, frame 7</figcaption></figure>")
+    picture = base64.b64decode(page.partition("base64,")[2].partition('"')[0])
+    assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape == (260, 390, 3)
 
 
 def test_a_table_has_a_row_for_each_image(folder):

@@ -1,4 +1,6 @@
+import html
 import math
+import re
 
 import numpy as np
 import pytest
@@ -114,6 +116,8 @@ def test_rows_are_in_plain_words(has_heading, yaw):
     assert [line[:36].strip() for line in lines] == list(rows)
     assert [line[36:] for line in lines] == list(rows.values())
     assert all("  " in line for line in lines)  # a gap between name and value
+    cells = re.findall("<th>(.*?)</th><td>(.*?)</td>", report._repr_html_())
+    assert [tuple(map(html.unescape, row)) for row in cells] == report.rows()
 
 
 def test_a_report_is_made_of_plain_numbers():
