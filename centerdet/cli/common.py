@@ -6,6 +6,7 @@ import argparse
 import ctypes
 import functools
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -48,10 +49,16 @@ def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
     @functools.wraps(main)
     def wrapped(*arguments: object) -> int:
         keep_freed_memory()
-        with safe_streams():
+        with safe_streams(), warnings.catch_warnings():
+            warnings.showwarning = _show_warning
             return _run(main, *arguments)
 
     return wrapped
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    """Prints a warning as one line, without the place in the code that it comes from."""
+    print(f"warning: {one_line(message)}", file=sys.stderr)
 
 
 def _run(main: Callable[..., None], *arguments: object) -> int:

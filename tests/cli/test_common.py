@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import warnings
 
 import cv2
 import numpy as np
@@ -40,7 +41,7 @@ def test_wrong_arguments_are_one_line_and_exit_code_2(arguments, message, capsys
 
 def test_a_closed_stdout_is_no_error(dataset, tmp_path):
     page = tmp_path / "report.html"
-    command = [sys.executable, "-m", "centerdet", "evaluate", str(dataset), "--split", "train"]
+    command = [sys.executable, "-m", "centerdet", "evaluate", str(dataset), "--split", "train", "--noise-level", "0.8"]
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
@@ -119,3 +120,16 @@ def test_help_describes_the_file_of_a_dataset(command, capsys, tmp_path):
     example = re.search(r"\n\n(    format: .*?)\n\n", text, re.DOTALL).group(1)
     (tmp_path / "data.yaml").write_text(textwrap.dedent(example))
     assert read_data_config(tmp_path / "data.yaml").intensity_range == (0, 4095)
+
+
+def test_a_warning_is_one_line_on_stderr(capsys):
+    @fail_cleanly
+    def command():
+        warnings.warn("two\n  lines", stacklevel=1)
+
+    before = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert command() == 0
+    assert capsys.readouterr().err == "warning: two lines\n"
+    assert warnings.showwarning is before

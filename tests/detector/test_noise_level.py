@@ -148,4 +148,4 @@ def test_measuring_a_batch_takes_a_fraction_of_a_millisecond_an_image(fast):
         auto._to_trained_level(images)
         times.append((time.thread_time() - start) / len(images))
     print(f"{min(times) * 1e3:.3f} ms")
-    assert min(times) < 0.4e-3  # 0.15 ms on a calm core
+    assert min(times) < 0.4e-3  # 0.16 ms on a calm core
