@@ -120,6 +120,8 @@ def check_command(command):
         script = arguments.index("train.py")
         assert not get_args_parser().parse_known_args(arguments[: script + 1])[1]
         program, arguments = "python", arguments[script:]
+    if program == "python" and arguments[:1] == ["-P"]:  # Python's own option
+        arguments = arguments[1:]
     if program == "python" and arguments[:2] == ["-m", "centerdet"]:
         program, arguments = "centerdet", arguments[2:] or ["check", "data.yaml"]
     if program == "centerdet":
@@ -138,7 +140,7 @@ def check_command(command):
     elif program == "make":
         assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     else:
-        assert program in ("ruff", "mypy", "mutmut", "tensorboard", "pre-commit")
+        assert program in ("cat", "mypy", "mutmut", "pre-commit", "ruff", "tensorboard")
 
 
 def parses(main, arguments):

@@ -56,7 +56,7 @@ def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
     return wrapped
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Prints a warning as one line, without the place in the code that it comes from."""
     print(f"warning: {one_line(message)}", file=sys.stderr)
 
