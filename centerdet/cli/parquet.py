@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from centerdet.cli.output_kinds import CSV_COLUMNS, PARQUET_MARK
 from centerdet.cli.streams import escape_bytes
 from centerdet.data.predict import FileResult
 
-_GROUP_ROWS = 10_000  # rows of a row group, which are in memory until it is written
+if TYPE_CHECKING:
+    import pyarrow
+
+GROUP_ROWS = 10_000  # rows of a row group, which are in memory until it is written
 
 
 @contextmanager
@@ -31,11 +35,7 @@ def open_parquet(path: Path | None) -> Iterator[Callable[[FileResult], None]]:
 
     if path is None:
         raise ValueError("format parquet needs a file: name it with --out")
-    types = {"image": pyarrow.string(), "has_heading": pyarrow.bool_(), "frame": pyarrow.int64()}
-    columns = [*CSV_COLUMNS[:-1], "has_heading", CSV_COLUMNS[-1]]
-    schema = pyarrow.schema(
-        [(name, types.get(name, pyarrow.float64())) for name in columns], metadata={"origin": PARQUET_MARK}
-    )
+    schema = parquet_schema()
     rows: list[dict[str, object]] = []
     path.unlink(missing_ok=True)
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
@@ -45,15 +45,30 @@ def open_parquet(path: Path | None) -> Iterator[Callable[[FileResult], None]]:
             rows.clear()
 
         def write(result: FileResult) -> None:
-            values = result.to_dict()
-            rows.append({**values, **(values["box"] or {}), "image": escape_bytes(values["image"])})
-            if len(rows) == _GROUP_ROWS:
+            rows.append(parquet_row(result))
+            if len(rows) == GROUP_ROWS:
                 write_group()
 
         try:
             yield write
         finally:
             write_group()
+
+
+def parquet_schema(*more: tuple[str, pyarrow.DataType]) -> pyarrow.Schema:
+    """Returns the columns of the file, and more of them, with the mark of this library."""
+    import pyarrow
+
+    types = {"image": pyarrow.string(), "has_heading": pyarrow.bool_(), "frame": pyarrow.int64()}
+    columns = [*CSV_COLUMNS[:-1], "has_heading", CSV_COLUMNS[-1]]
+    fields = [(name, types.get(name, pyarrow.float64())) for name in columns]
+    return pyarrow.schema([*fields, *more], metadata={"origin": PARQUET_MARK})
+
+
+def parquet_row(result: FileResult) -> dict[str, object]:
+    """Returns the values of an image's row."""
+    values = result.to_dict()
+    return {**values, **(values["box"] or {}), "image": escape_bytes(values["image"])}
 
 
 def check_pyarrow() -> None:

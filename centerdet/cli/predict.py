@@ -41,6 +41,13 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
         metavar="I/N",
         help="only part I of N (from 1/N to N/N) of the list of files; the parts' results in this order are the whole",
     )
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="ray: in several processes, on this machine or the cluster of RAY_ADDRESS; default: %(default)s",
+    )
+    parser.add_argument("--actors", type=int, help="processes of engine ray (default: one for each GPU, or CPU core)")
     add_overwrite_option(parser)
     parser.set_defaults(run=_predict)
 
@@ -55,9 +62,13 @@ def _predict(options: argparse.Namespace) -> None:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
     if options.format in FOLDER_FORMATS and options.out is None:
         raise ValueError(f"format {options.format} writes one file per image: name a folder with --out")
+    _check_engine(options)
     paths = find_files(options.images)
     names, pictures = _check_files(options, paths)
     paths = select_shard(paths, options.shard)
+    if options.engine == "ray":
+        _predict_with_ray(options, paths)
+        return
     detector = load_detector(options)
     count, failed = 0, {"images": 0, "results": 0, "pictures": 0}
 
@@ -86,6 +97,28 @@ def _predict(options: argparse.Namespace) -> None:
                 attempt("pictures", partial(save_picture, result_file(pictures, result), result))
             bar.update(not result.frame)  # once for a stack or video
     _raise_failures(failed, count + failed["images"])
+
+
+def _check_engine(options: argparse.Namespace) -> None:
+    if options.actors is not None and (options.engine != "ray" or options.actors < 1):
+        raise ValueError(f"--actors is the number of processes of --engine ray, at least 1; got {options.actors}")
+    if options.engine == "ray":
+        from centerdet.cli.ray_engine import check_ray
+
+        check_ray()
+        if options.format != "parquet" or options.save_images:
+            raise ValueError("engine ray writes a Parquet file only: use --format parquet, without --save-images")
+
+
+def _predict_with_ray(options: argparse.Namespace, paths: list[Path]) -> None:
+    from centerdet.cli.ray_engine import predict_with_ray
+
+    rows, errors = predict_with_ray(options, paths, options.out)
+    if errors:
+        raise ValueError(
+            f"{errors} of {rows} images could not be used, see the column error of {options.out}; the others have "
+            "results"
+        )
 
 
 def _parse_shard(text: str) -> tuple[int, int]:

@@ -68,6 +68,20 @@ class FileResult(NamedTuple):
         )
 
 
+class FileError(NamedTuple):
+    """Why there is no result for an image file, or for one frame of a stack or video.
+
+    Attributes:
+        path: The file.
+        frame: Number of the frame, from 0; ``None``: the file is one image, or the frame's number is not known.
+        message: One line that names the file and the frame.
+    """
+
+    path: Path
+    frame: int | None
+    message: str
+
+
 def find_files(patterns: Sequence[str]) -> list[Path]:
     """Expands file names, folders (all images in them) and glob patterns into a list of image files.
 
@@ -110,14 +124,31 @@ def select_shard(paths: list[Path], shard: tuple[int, int]) -> list[Path]:
 def predict_files(
     detector: BaseDetector, paths: Iterable[Path], *, on_error: Callable[[str], None], batch_size: int = 32
 ) -> Iterator[FileResult]:
-    """Yields the result for each image, and each frame of a stack or video, in order.
+    """Yields the results of ``predict_each``, and reports the errors.
+
+    Args:
+        detector: A ``Detector`` or an ``OnnxDetector``.
+        paths: The files.
+        on_error: Called with a one-line message for each image or frame that cannot be used; it is skipped.
+        batch_size: As for ``predict_each``.
+    """
+    for outcome in predict_each(detector, paths, batch_size=batch_size):
+        if isinstance(outcome, FileError):
+            on_error(outcome.message)
+        else:
+            yield outcome
+
+
+def predict_each(
+    detector: BaseDetector, paths: Iterable[Path], *, batch_size: int = 32
+) -> Iterator[FileResult | FileError]:
+    """Yields the result for each image, and each frame of a stack or video, in order; an error as soon as it occurs.
 
     Memory grows neither with the number of files nor with that of frames. Frames are read ahead.
 
     Args:
         detector: A ``Detector`` or an ``OnnxDetector``.
         paths: The files.
-        on_error: Called with a one-line message for each image or frame that cannot be used; it is skipped.
         batch_size: Number of images in a batch; it has fewer if they have more than ``MAX_BATCH_PIXELS`` together.
     """
     batch: list[_Item] = []
@@ -129,19 +160,16 @@ def predict_files(
                     raise frame
                 width, height = frame.size
                 if batch and (len(batch) >= batch_size or pixels + width * height > MAX_BATCH_PIXELS):
-                    yield from _detect(detector, batch, batch_size, on_error)  # before the next image takes memory
+                    yield from _detect(detector, batch, batch_size)  # before the next image takes memory
                     batch, pixels = [], 0
                 batch.append(_Item(path, frame.number, read_usable_frame(frame, detector.check)))
                 pixels += width * height
             except (ValueError, MemoryError) as error:
-                index = None if isinstance(frame, ValueError) else frame.number
-                on_error(_message(frame_name(path, index), error))
-    yield from _detect(detector, batch, batch_size, on_error)
+                yield _file_error(path, None if isinstance(frame, ValueError) else frame.number, error)
+    yield from _detect(detector, batch, batch_size)
 
 
-def _detect(
-    detector: BaseDetector, batch: list[_Item], batch_size: int, on_error: Callable[[str], None]
-) -> Iterator[FileResult]:
+def _detect(detector: BaseDetector, batch: list[_Item], batch_size: int) -> Iterator[FileResult | FileError]:
     """Yields the results of a batch. If it fails, each image is tried alone, so that it costs no other a result."""
     failures = (ValueError, MemoryError, RuntimeError)  # torch and onnxruntime raise RuntimeError when memory ends
     try:
@@ -149,19 +177,20 @@ def _detect(
     except failures as error:
         if len(batch) > 1:
             for one in batch:
-                yield from _detect(detector, [one], 1, on_error)
+                yield from _detect(detector, [one], 1)
         else:
-            on_error(_message(frame_name(batch[0].path, batch[0].frame), error))
+            yield _file_error(batch[0].path, batch[0].frame, error)
         return
     for item, detection in zip(batch, detections, strict=True):
         yield FileResult(item.path, item.image, detection, detector.intensity_range, item.frame)
 
 
-def _message(name: str, error: Exception) -> str:
-    """Returns one line that names the file, its frame, and the reason."""
+def _file_error(path: Path, frame: int | None, error: Exception) -> FileError:
+    """Returns an error whose message names the file, its frame, and the reason."""
+    name = frame_name(path, frame)
     reason = " ".join(str(error).split()).removeprefix("image 0: ")
     if isinstance(error, MemoryError | RuntimeError):
         reason = (
             f"too little memory, or the network failed ({reason[:100] or type(error).__name__}); use a smaller image"
         )
-    return reason if name in reason else f"{name}: {reason}"
+    return FileError(path, frame, reason if name in reason else f"{name}: {reason}")

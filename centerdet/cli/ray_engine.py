@@ -1,0 +1,147 @@
+"""``centerdet predict --engine ray``: Ray Data spreads the files over processes, on one machine or a cluster.
+
+Each process (an actor) loads the detector once, and reads the files that it gets. The results go back to the command,
+which writes one Parquet file in the order of the files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from centerdet.cli.common import load_detector
+from centerdet.cli.parquet import GROUP_ROWS, parquet_row, parquet_schema
+from centerdet.cli.streams import escape_bytes, one_line
+from centerdet.data.predict import FileError, predict_each
+
+if TYPE_CHECKING:
+    import pyarrow
+    from ray.data import Dataset
+
+_FILES_PER_CALL = 4  # batches that an actor gets at a time: large stacks may be next to small images
+
+
+def check_ray() -> None:
+    """Raises a ``ValueError`` if Ray Data is not installed."""
+    try:
+        import ray.data  # noqa: F401
+    except ImportError:
+        raise ValueError("engine ray needs the package ray: pip install '.[ray]'") from None
+
+
+def predict_with_ray(options: argparse.Namespace, paths: Sequence[Path], out: Path) -> tuple[int, int]:
+    """Finds the objects in files, and writes a Parquet file with a column ``error``.
+
+    Args:
+        options: Of ``centerdet predict``: those of the detector, ``batch_size`` and ``actors``.
+        paths: The files; all machines must reach them, and the weights, under these names.
+        out: The file to write. A stopped run leaves a readable file with the results so far.
+
+    Returns:
+        Numbers of rows and of errors.
+
+    Raises:
+        ValueError: If the weights or options are wrong.
+        OSError: If Ray fails, or the file cannot be written.
+    """
+    import pyarrow.parquet
+    import ray
+    from tqdm import tqdm
+
+    load_detector(options)  # a wrong option is an error here, not in the actors
+    rows, errors = 0, 0
+    with _ray_started(), tqdm(unit="image", disable=None) as bar:
+        try:
+            dataset = _plan(options, paths)
+            out.unlink(missing_ok=True)
+            with pyarrow.parquet.ParquetWriter(out, _schema()) as writer:
+                for table in dataset.iter_batches(batch_size=GROUP_ROWS, batch_format="pyarrow"):
+                    writer.write_table(table.cast(_schema()))
+                    rows, errors = rows + len(table), errors + len(table) - table["error"].null_count
+                    bar.update(len(table))
+        except ray.exceptions.RayError as error:
+            raise OSError(f"Ray failed: {str(error).strip().splitlines()[-1]}") from None
+    return rows, errors
+
+
+def _plan(options: argparse.Namespace, paths: Sequence[Path]) -> Dataset:
+    """Returns the rows of all files, in order, to be computed as they are read."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    resources = ray.cluster_resources()
+    gpus = 0 if options.device == "cpu" else int(resources.get("GPU", 0))
+    actors = options.actors or gpus or max(1, int(resources["CPU"]))
+    files = ray.data.from_items([{"path": os.fsencode(path)} for path in paths])
+    return files.map_batches(
+        _Predictor,
+        fn_constructor_args=(options, str(Path.cwd())),
+        compute=ray.data.ActorPoolStrategy(size=actors),
+        batch_size=_FILES_PER_CALL * options.batch_size,
+        num_gpus=1 if gpus else 0,
+    )
+
+
+class _Predictor:
+    """An actor: loads the detector once, then finds the objects in the files that it gets.
+
+    Args:
+        options: Of ``centerdet predict``.
+        folder: The folder that the command runs in: relative paths start there.
+    """
+
+    def __init__(self, options: argparse.Namespace, folder: str) -> None:
+        os.chdir(folder)
+        self._detector, self._batch_size = load_detector(options), options.batch_size
+
+    def __call__(self, batch: dict[str, NDArray[np.object_]]) -> pyarrow.Table:
+        import pyarrow
+
+        paths = [Path(os.fsdecode(path)) for path in batch["path"]]
+        place = {path: index for index, path in reversed(list(enumerate(paths)))}
+        rows: list[tuple[int, int, int, dict[str, object]]] = []  # first what they are sorted by
+        for outcome in predict_each(self._detector, paths, batch_size=self._batch_size):
+            row = _error_row(outcome) if isinstance(outcome, FileError) else parquet_row(outcome)
+            rows.append((place[outcome.path], outcome.frame or 0, len(rows), row))
+        return pyarrow.Table.from_pylist([row for *_, row in sorted(rows)], schema=_schema())
+
+
+def _error_row(error: FileError) -> dict[str, object]:
+    name = escape_bytes(error.path.as_posix())
+    return {"image": name, "frame": error.frame, "error": one_line(error.message)}
+
+
+def _schema() -> pyarrow.Schema:
+    import pyarrow
+
+    return parquet_schema(("error", pyarrow.string()))
+
+
+@contextmanager
+def _ray_started() -> Iterator[None]:
+    """Connects to the cluster of ``RAY_ADDRESS``, or starts Ray on this machine, unless this process has done so."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # errors of actors are reported by exceptions
+    import ray
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        if ours:
+            ray.shutdown()

@@ -1,0 +1,139 @@
+"""``centerdet predict --engine ray`` gives what one process gives."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from centerdet.cli.main import main
+from tests.helpers import ROOT, make_detector, noisy_bar
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--format", "csv"], "engine ray writes a Parquet file only"),
+        (["--format", "parquet", "--save-images", "pictures"], "engine ray writes a Parquet file only"),
+        (["--format", "parquet", "--actors", "0"], "at least 1; got 0"),
+    ],
+)
+def test_options_that_do_not_fit(tmp_path, capsys, monkeypatch, more, message):
+    monkeypatch.setattr("centerdet.cli.ray_engine.check_ray", lambda: None)
+    assert main(["predict", str(tmp_path), "--engine", "ray", *more, "--out", str(tmp_path / "a")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_actors_need_ray(tmp_path, capsys, monkeypatch):
+    assert main(["predict", str(tmp_path), "--actors", "2"]) == 2
+    assert "--actors is the number of processes of --engine ray" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["predict", str(tmp_path), "--engine", "ray", "--format", "parquet", "--out", "a"]) == 2
+    assert "engine ray needs the package ray: pip install '.[ray]'" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def local_ray():
+    """Ray on this machine, with two processes."""
+    try:
+        import ray.data
+    except ImportError as error:
+        pytest.fail(f"these tests need more packages ({error}): pip install '.[ray]'")
+    environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=environment)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def command(tmp_path):
+    """The command for a folder with 60 images, one of them damaged, and a stack; and a weights file."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(60):
+        cv2.imwrite(str(folder / f"{number:02}.png"), (noisy_bar(64, number) * 255).astype(np.uint8))
+    (folder / "30.png").write_bytes((folder / "30.png").read_bytes()[:1000])
+    pages = np.stack([(noisy_bar(64, number)[:, :64] * 255).astype(np.uint8) for number in range(3)])
+    tifffile.imwrite(folder / "31.tif", pages, photometric="minisblack")
+    make_detector().save(tmp_path / "tiny.safetensors")
+    weights = [
+        "--weights",
+        str(tmp_path / "tiny.safetensors"),
+        "--threshold",
+        "0.5",
+    ]  # about half the images have boxes
+    return ["predict", str(folder), *weights, "--format", "parquet"]
+
+
+def read_rows(path):
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(path).to_pylist()
+
+
+def check_rows(folder, capsys):
+    """Compares ``ray.parquet`` with ``one.parquet``, row by row, and its error with the one that was printed."""
+    wanted, found = read_rows(folder / "one.parquet"), read_rows(folder / "ray.parquet")
+    failed = [row for row in found if row["error"]]
+    assert [row["image"] for row in failed] == [f"{folder}/in/30.png"]
+    assert failed[0]["error"] in capsys.readouterr().err
+    rows = [{name: row[name] for name in wanted[0]} for row in found if not row["error"]]
+    assert len(rows) == 62
+    assert {row["x"] is None for row in rows} == {True, False}
+    for row, expected in zip(rows, wanted, strict=True):
+        assert {name: pytest.approx(value, abs=1e-4) for name, value in expected.items()} == row
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of Ray
+def test_ray_gives_the_rows_of_one_process(local_ray, command, tmp_path, capsys):
+    assert main([*command, "--out", str(tmp_path / "one.parquet")]) == 2
+    for _ in range(2):  # it replaces its own result
+        more = ["--engine", "ray", "--actors", "2", "--batch-size", "3", "--out", str(tmp_path / "ray.parquet")]
+        assert main([*command, *more]) == 2
+    check_rows(tmp_path, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_killed_actor_costs_no_result(local_ray, command, tmp_path, capsys):
+    assert main([*command, "--out", str(tmp_path / "one.parquet")]) == 2
+    killed = []
+    killer = threading.Thread(target=lambda: killed.append(kill_an_actor()))
+    killer.start()
+    more = ["--engine", "ray", "--actors", "2", "--batch-size", "3", "--out", str(tmp_path / "ray.parquet")]
+    assert main([*command, *more]) == 2
+    killer.join()
+    assert killed[0]
+    check_rows(tmp_path, capsys)
+
+
+def kill_an_actor(seconds=60):
+    """Kills the first actor of this process's Ray that appears; returns its process, or ``None``."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                is_actor = (folder / "cmdline").read_bytes().startswith(b"ray::MapWorker")
+                if is_actor and os.getpid() in ancestors(int(folder.name)):
+                    os.kill(int(folder.name), signal.SIGKILL)
+                    return int(folder.name)
+            except OSError:  # it has ended
+                continue
+        time.sleep(0.01)
+    return None
+
+
+def ancestors(process):
+    """The processes that a process descends from."""
+    found = []
+    while process > 1:
+        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+        found.append(process)
+    return found
