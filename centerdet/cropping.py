@@ -1,4 +1,4 @@
-"""Where a crop may lie in an image so that it holds the object, and phases of training with crops of several sizes."""
+"""Where a crop may lie in an image so that it holds the object; checks of training batches and of their phases."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+MAX_BATCH = 65_536  # images: far above useful batches; a config alone must not fill the memory
 
 
 def crop_bounds(
@@ -47,3 +49,13 @@ def check_phase_ends(ends: Sequence[float]) -> None:
         raise ValueError(
             f"the end_fraction of phases must lie above 0 and increase, the last must be 1, got {list(ends)}"
         )
+
+
+def check_batch_size(size: int) -> None:
+    """Checks the number of images in a training batch or block.
+
+    Raises:
+        ValueError: If it is out of range.
+    """
+    if not 1 <= size <= MAX_BATCH:
+        raise ValueError(f"batch_size and images_per_block must lie in 1..{MAX_BATCH:,}, got {size:,}")

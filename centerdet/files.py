@@ -119,6 +119,13 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def escape_character(character: str) -> str:
+    r"""Returns a character of a file's name as ``\x1b``; a byte that is not UTF-8 as ``\xff``."""
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape", "backslashreplace").decode()
+
+
 def open_regular(path: str | Path) -> BinaryIO:
     """Opens a regular file for reading; a FIFO or device in its place neither blocks nor is touched.
 

@@ -73,10 +73,22 @@ def _run(main: Callable[..., None], *arguments: object) -> int:
             flush_stdout()  # the lines before the error
         print(f"error: {one_line(error)}", file=sys.stderr)
         return EXIT_ERROR
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
+        message = f"too little memory ({str(error)[:150]}); use smaller images, batches or networks"
+        print(f"error: {one_line(message)}", file=sys.stderr)
+        return EXIT_ERROR
     except KeyboardInterrupt as stop:
         print(f"interrupted{f': {one_line(stop)}' if str(stop) else ''}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
+
+
+def lacks_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch or onnxruntime says that memory could not be allocated, on any device."""
+    text = str(error).lower()
+    return any(part in text for part in ("out of memory", "allocate memory", "not enough memory", "bad_alloc"))
 
 
 def keep_freed_memory() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 
+from centerdet.files import escape_character
 from centerdet.native_messages import separate_stderr
 
 _STDERR = 2
@@ -15,18 +16,12 @@ _STDERR = 2
 
 def printable(text: str) -> str:
     r"""Returns a text for a terminal: control characters, and bytes of names that are not UTF-8, as \x1b or \xff."""
-    return "".join(character if character.isprintable() else _escape(character) for character in text)
+    return "".join(character if character.isprintable() else escape_character(character) for character in text)
 
 
 def escape_bytes(name: str) -> str:
     r"""Returns a file name as valid Unicode: bytes that are not UTF-8 become \xff."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte of a file name that is not UTF-8
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape", "backslashreplace").decode()
 
 
 def one_line(message: object) -> str:

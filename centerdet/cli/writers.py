@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,14 +18,13 @@ from centerdet.cli.output_kinds import CSV_COLUMNS, write_png
 from centerdet.cli.parquet import open_parquet
 from centerdet.cli.prelabels import Write, open_cvat, open_label_studio, write_labelme
 from centerdet.cli.streams import escape_bytes
+from centerdet.data.csv_labels import format_row, name_cell
 from centerdet.data.predict import FileResult
 from centerdet.data.yolo_obb import format_line
 from centerdet.files import make_folder, write_atomically
 
 OutputFormat = Literal["csv", "jsonl", "parquet", "yolo", "label-studio", "cvat", "labelme"]
 FOLDER_FORMATS = {"yolo": ".txt", "labelme": ".json"}  # one file per image, with this suffix
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of cells that spreadsheets execute
 
 
 def result_paths(paths: Sequence[Path], suffix: str, folder: Path) -> dict[Path, Path]:
@@ -98,7 +95,7 @@ def open_writer(path: Path | None, format: OutputFormat, names: Mapping[Path, Pa
         return
     with open_lines(path) as write_line:
         if format == "csv":
-            write_line(_csv_line(CSV_COLUMNS))
+            write_line(format_row(CSV_COLUMNS))
         yield lambda result: write_line(_csv_row(result) if format == "csv" else _json_line(result))
 
 
@@ -133,17 +130,9 @@ def _write_text(names: Mapping[Path, Path], result: FileResult) -> None:
 def _csv_row(result: FileResult) -> str:
     detection = result.detection
     values = [] if detection is None else [*detection.box.to_array().tolist(), detection.score]
-    name = escape_bytes(result.path.as_posix())
-    if name.startswith(_FORMULA_STARTS):
-        name = f"./{name}"
+    name = name_cell(escape_bytes(result.path.as_posix()))
     frame = "" if result.frame is None else str(result.frame)
-    return _csv_line([name, *([f"{value:.6g}" for value in values] or [""] * 6), frame])
-
-
-def _csv_line(cells: Sequence[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)  # so that it quotes cells with \r or \n
-    return text.getvalue().removesuffix("\r\n") + "\n"
+    return format_row([name, *([f"{value:.6g}" for value in values] or [""] * 6), frame])
 
 
 def _json_line(result: FileResult) -> str:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from centerdet.box import RotatedBox
-from centerdet.cropping import check_phase_ends, crop_bounds
+from centerdet.cropping import check_batch_size, check_phase_ends, crop_bounds
 from centerdet.data.augment import Augmentation
 from centerdet.model.types import Batch
 from centerdet.preprocessing import MIN_SIDE, to_unit_range
@@ -73,8 +73,9 @@ class CropBatches:
         augmentation: Augmentation | None = None,
         intensity_range: tuple[float, float] | None = None,
     ) -> None:
-        if batch_size < 1 or steps < 1:
-            raise ValueError(f"batch_size and steps must be at least 1, got {batch_size} and {steps}")
+        check_batch_size(batch_size)
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
         if isinstance(scenes, Sequence) and not len(scenes):
             raise ValueError("training needs at least one scene, got none")
         self.scenes, self.seed, self.steps = scenes, seed, steps

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from centerdet.box import RotatedBox, box_from_corners
@@ -16,6 +16,7 @@ from centerdet.data.labels import ErrorCollector, ImageFolder, Label, read_numbe
 from centerdet.files import read_regular, write_atomically
 
 COLUMNS = ("image", "x", "y", "yaw", "width", "height")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of cells that spreadsheets execute
 MAX_BYTES = 2**28  # of a file: 256 MiB hold three million objects
 MAX_YAW = 2 * math.pi + 0.01  # rad: a full turn, and room for rounding; larger yaws are probably degrees
 
@@ -79,19 +80,30 @@ def read_csv(path: Path, *, has_heading: bool, errors: ErrorCollector) -> dict[s
                 _add_row(labels, *_parse_row(header, row), place, has_heading)
             except ValueError as error:
                 errors.add(f"{place}: {error}")
-                labels[dict(zip(header, row, strict=False)).get("image", "").strip()] = None
+                labels[dict(zip(header, row, strict=False)).get("image", "").strip().removeprefix("./")] = None
     labels.pop("", None)
     return labels
 
 
 def write_csv(path: Path, boxes: Mapping[str, RotatedBox | None]) -> None:
     """Writes a CSV file with one row per image, by its name; blanks for ``None``."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    lines = [format_row(COLUMNS)]
     for image, box in boxes.items():
-        writer.writerow([image, *(f"{value:.6f}" for value in box.to_array())] if box else [image, *[""] * 5])
-    write_atomically(path, text.getvalue().encode(errors="surrogateescape"))
+        values = [f"{value:.6f}" for value in box.to_array()] if box else [""] * 5
+        lines.append(format_row([name_cell(image), *values]))
+    write_atomically(path, "".join(lines).encode(errors="surrogateescape"))
+
+
+def format_row(cells: Sequence[str]) -> str:
+    """Returns a row of a CSV file, with its line end."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # so that it quotes cells with \r or \n
+    return text.getvalue().removesuffix("\r\n") + "\n"
+
+
+def name_cell(name: str) -> str:
+    """Returns a file's name for a cell: one that a spreadsheet would execute gets ``./``, which names the same file."""
+    return f"./{name}" if name.startswith(_FORMULA_STARTS) else name
 
 
 def _parse_row(header: list[str], row: list[str]) -> tuple[str, dict[str, float]]:
@@ -99,7 +111,7 @@ def _parse_row(header: list[str], row: list[str]) -> tuple[str, dict[str, float]
     if len(row) != len(header):
         raise ValueError(f"wanted {len(header)} columns, got {len(row)}")
     cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
-    image, cells = cells["image"], {name: cells[name] for name in COLUMNS[1:]}
+    image, cells = cells["image"].removeprefix("./"), {name: cells[name] for name in COLUMNS[1:]}
     if not image:
         raise ValueError("there is no image name; fill the column 'image'")
     missing = [name for name, cell in cells.items() if not cell]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from centerdet.box import RotatedBox
-from centerdet.data.documents import Entry, assign_entries, get_number, read_xml
+from centerdet.data.documents import Entry, assign_entries, get_number, read_xml, xml_name
 from centerdet.data.drawn_box import DrawnBox
 from centerdet.data.labels import ErrorCollector, ImageFolder, Label
 from centerdet.files import write_atomically
@@ -61,7 +61,7 @@ def format_image(
         size: The image's (width, height), px.
         source: Who made the label: ``manual`` or ``auto``.
     """
-    start = f'  <image id="{number}" name={quoteattr(name)} width="{size[0]}" height="{size[1]}"'
+    start = f'  <image id="{number}" name={quoteattr(xml_name(name))} width="{size[0]}" height="{size[1]}"'
     if box is None:
         return f"{start}/>\n"
     drawn = DrawnBox.from_box(box)

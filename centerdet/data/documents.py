@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from centerdet.data.labels import ErrorCollector, ImageFolder, Label, read_number
-from centerdet.files import read_regular
+from centerdet.files import escape_character, read_regular
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MAX_BYTES = 2**28  # of a label file: 256 MiB hold the labels of half a million images
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts one before the names of uploaded files
 
 
@@ -64,6 +65,11 @@ def read_xml(path: Path) -> Element:
         raise ValueError(f"cannot read labels {path}: entities and DTDs are not allowed: {error}") from None
     except (ParseError, ValueError, LookupError, RecursionError) as error:
         raise ValueError(f"cannot read labels {path}: {error}") from None
+
+
+def xml_name(name: str) -> str:
+    r"""Returns a name as XML can hold it: other characters become ``\x1b``, and bytes that are not UTF-8 ``\xff``."""
+    return _NOT_IN_XML.sub(lambda match: escape_character(match[0]), name)
 
 
 def get_section(values: Any, name: str) -> Mapping[str, Any]:

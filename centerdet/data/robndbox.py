@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from centerdet.box import RotatedBox
-from centerdet.data.documents import check_size, get_number, read_xml
+from centerdet.data.documents import check_size, get_number, read_xml, xml_name
 from centerdet.data.drawn_box import DrawnBox
 from centerdet.data.labels import ErrorCollector, Label, is_missing
 
@@ -61,7 +61,7 @@ def format_file(box: RotatedBox | None, *, image: str, size: tuple[int, int]) ->
     """
     width, height = size
     return (
-        f"<annotation>\n  <filename>{escape(image)}</filename>\n"
+        f"<annotation>\n  <filename>{escape(xml_name(image))}</filename>\n"
         f"  <size><width>{width}</width><height>{height}</height><depth>1</depth></size>\n"
         f"{'' if box is None else _OBJECT.format(*DrawnBox.from_box(box))}</annotation>\n"
     )

@@ -144,8 +144,9 @@ def _open(content: bytes, threads: int, providers: list[Provider]) -> onnxruntim
     options = onnxruntime.SessionOptions()
     options.log_severity_level = LOG_ERRORS
     options.intra_op_num_threads = threads
+    # Without enable_fallback=0, onnxruntime prints errors to stdout and tries again on the CPU.
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=providers)
+        session = onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's errors have no narrower base class
         raise ValueError(f"not a complete ONNX file ({error})") from None
     wanted = provider_name(providers[0])

@@ -31,7 +31,8 @@ from centerdet.model.types import Prediction
 # other input channel (0 or 1). The bound affects 2.5 % of the background's pixels.
 MIN_LOG_RATIO = -3.0  # nat
 LOG_RATIO_SCALE = 0.5  # input units per nat
-MAX_LEVELS, MAX_CHANNELS, MAX_BLOCKS = 8, 4096, 64  # far above useful networks; a config alone must not fill the memory
+# Far above useful networks; a config alone must not fill the memory.
+MAX_LEVELS, MAX_CHANNELS, MAX_BLOCKS, MAX_WEIGHTS = 8, 4096, 64, 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,14 @@ class NetworkConfig:
             )
         if not all(0 <= count <= MAX_BLOCKS for count in self.num_blocks):
             raise ValueError(f"num_blocks must lie in 0..{MAX_BLOCKS} at each level, got {self.num_blocks}")
+        kernels = sum(
+            9 * width**2 * (2 * count + 2) for width, count in zip(self.channels, self.num_blocks, strict=True)
+        )
+        if kernels > MAX_WEIGHTS:
+            raise ValueError(
+                f"channels and num_blocks give {kernels:,} weights in 3x3 kernels, and at most {MAX_WEIGHTS:,} are "
+                f"allowed, got {self.channels} and {self.num_blocks}"
+            )
         if len(self.num_blocks) == 1 and not self.num_blocks[0]:
             raise ValueError("a network of one level needs at least one block, got num_blocks [0]")
         if not 0 < self.heatmap_prior < 1:

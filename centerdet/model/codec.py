@@ -13,7 +13,6 @@ Method: Zhou et al., "Objects as Points", arXiv 1904.07850. The weighted mean ar
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +22,7 @@ from torch.nn.functional import interpolate, max_pool2d
 from centerdet.model.types import Prediction, Target
 
 MIN_EXTENT = 1.0  # px: lower bound of decoded widths and heights, which a network may predict below 0
+MIN_SETTING, MAX_SETTING = 0.001, 10_000  # far beyond useful settings; others overflow float32
 PEAK_WINDOW = 5  # cells: side of the square that ``without_peak`` removes; it covers a typical Gaussian
 REMOVED_LOGIT = -30.0  # the logit of a removed cell: a probability of 1e-13
 
@@ -47,8 +47,9 @@ class CodecConfig:
     decode_window: int = 3
 
     def __post_init__(self) -> None:
-        if not all(0 < value < math.inf for value in (self.size_unit, self.sigma_ratio, self.min_sigma)):
-            raise ValueError(f"size_unit, sigma_ratio and min_sigma must be finite and above 0, got {self}")
+        for name in ("size_unit", "sigma_ratio", "min_sigma"):
+            if not MIN_SETTING <= getattr(self, name) <= MAX_SETTING:
+                raise ValueError(f"{name} must lie in [{MIN_SETTING}, {MAX_SETTING:,}], got {getattr(self, name)}")
         if self.decode_window not in range(1, 100, 2):
             raise ValueError(f"decode_window must be odd, from 1 to 99, got {self.decode_window}")
 

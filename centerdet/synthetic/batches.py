@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from centerdet.cropping import check_phase_ends
+from centerdet.cropping import check_batch_size, check_phase_ends
 from centerdet.model.types import Batch
 from centerdet.preprocessing import MIN_SIDE
 from centerdet.synthetic.batch_drawing import draw_batch
-from centerdet.synthetic.scenes import ScenesConfig
+from centerdet.synthetic.scenes import MAX_LINES, ScenesConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,8 @@ class Phase:
     def __post_init__(self) -> None:
         if not 0 < self.end_fraction <= 1:
             raise ValueError(f"end_fraction must lie in (0, 1], got {self.end_fraction}")
-        if self.num_lines is not None and self.num_lines < 0:
-            raise ValueError(f"num_lines must be at least 0 or null, got {self.num_lines}")
+        if self.num_lines is not None and not 0 <= self.num_lines <= MAX_LINES:
+            raise ValueError(f"num_lines must lie in 0..{MAX_LINES} or be null, got {self.num_lines}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +57,9 @@ class CurriculumConfig:
     phases: tuple[Phase, ...] = (Phase(),)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or not 0 <= self.ship_probability <= 1:
-            raise ValueError(f"batch_size must be at least 1, ship_probability in [0, 1], got {self}")
+        check_batch_size(self.batch_size)
+        if not 0 <= self.ship_probability <= 1:
+            raise ValueError(f"ship_probability must lie in [0, 1], got {self.ship_probability}")
         check_phase_ends([phase.end_fraction for phase in self.phases])
 
 

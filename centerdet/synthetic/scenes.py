@@ -22,6 +22,7 @@ from centerdet.box import RotatedBox
 from centerdet.synthetic.ship import draw_ship, outline
 
 LINE_RANGE = 200  # px: lines end within the first 200 pixels of both axes, for every image size
+MAX_LINES, MAX_IMAGE_SIZE = 1000, 10_000  # of a config's scenes; the latter in px
 SHIP_PROBABILITY = 0.8  # fraction of the generator's scenes with a ship
 
 
@@ -134,7 +135,7 @@ class ScenesConfig:
     Attributes:
         noise_level: Upper bound of the background, which is uniform in [0, noise_level); in [0, 1].
         num_lines: Number of distracting lines.
-        image_size: Side of the square scene in px, at least 200.
+        image_size: Side of the square scene in px, from 200 to 10,000.
         ship_probability: Fraction of scenes with a ship.
 
     Raises:
@@ -148,6 +149,8 @@ class ScenesConfig:
 
     def __post_init__(self) -> None:
         _check(noise_level=self.noise_level, num_lines=self.num_lines, image_size=self.image_size)
+        if self.num_lines > MAX_LINES or self.image_size > MAX_IMAGE_SIZE:
+            raise ValueError(f"num_lines must be at most {MAX_LINES}, image_size {MAX_IMAGE_SIZE} px, got {self}")
         if self.noise_level > 1 or not 0 <= self.ship_probability <= 1:
             raise ValueError(f"noise_level and ship_probability must lie in [0, 1], got {self}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from centerdet.cropping import check_batch_size
 from centerdet.data.augment import AugmentationConfig
 from centerdet.model.centernet import NetworkConfig
 from centerdet.model.codec import CodecConfig
@@ -21,6 +21,7 @@ from centerdet.training.overrides import read_with_overrides
 from centerdet.training.second_stage_config import SecondStageRecipe
 
 MAX_SEED = 2**63 - 1  # the largest seed that torch takes
+MAX_SCENES = 1_000_000  # of the validation
 MAX_MINUTES = 1e7  # 19 years
 
 
@@ -83,8 +84,11 @@ class ValidationConfig:
     calibration_scenes: int = 10_000
 
     def __post_init__(self) -> None:
-        if min(self.scenes, self.calibration_scenes) < 1 or self.seed < 0:
-            raise ValueError(f"validation needs at least 1 scene of each kind and a seed >= 0, got {self}")
+        if not 1 <= self.scenes <= MAX_SCENES or not 1 <= self.calibration_scenes <= MAX_COUNT or self.seed < 0:
+            raise ValueError(
+                f"validation needs from 1 to {MAX_SCENES:,} scenes, which are kept in memory, from 1 to {MAX_COUNT:,} "
+                f"calibration_scenes and a seed of at least 0, got {self}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +137,7 @@ class ImagesConfig:
         augmentation: Random changes of the images before they are cropped.
 
     Raises:
-        ValueError: If ``size_unit`` is out of range.
+        ValueError: If ``size_unit`` or ``batch_size`` is out of range.
     """
 
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(noise_level=None))
@@ -152,8 +156,8 @@ class ImagesConfig:
     second_stage: SecondStageRecipe | None = None
 
     def __post_init__(self) -> None:
-        if self.size_unit is not None and not 0 < self.size_unit < math.inf:
-            raise ValueError(f"size_unit must be finite and above 0, got {self.size_unit}")
+        CodecConfig(size_unit=1.0 if self.size_unit is None else self.size_unit)
+        check_batch_size(self.batch_size)
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:

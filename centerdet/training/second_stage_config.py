@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from centerdet.cropping import check_batch_size
 from centerdet.detector.calibration import Calibration
 from centerdet.detector.second_stage import SecondStageHeader
 from centerdet.model.hypotheses import HypothesesConfig
 from centerdet.model.second_stage import SecondStageConfig
 from centerdet.model.second_stage_loss import SecondStageLossConfig
 from centerdet.training.optim_config import OptimConfig
+
+MAX_STARTS = 100  # of an image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +50,10 @@ class StartsConfig:
 
     def __post_init__(self) -> None:
         fractions = (self.jittered_truths, self.wide_share, self.peak_factor, self.half_turns + self.quarter_turns)
-        if self.starts < 1 or not self.peak_shares or not math.isclose(sum(self.peak_shares), 1):
-            raise ValueError(f"starts must be at least 1, peak_shares sum to 1, got {self.starts}, {self.peak_shares}")
+        if not 1 <= self.starts <= MAX_STARTS or not self.peak_shares or not math.isclose(sum(self.peak_shares), 1):
+            raise ValueError(
+                f"starts must lie in 1..{MAX_STARTS}, peak_shares sum to 1, got {self.starts}, {self.peak_shares}"
+            )
         if not all(0 <= fraction <= 1 for fraction in fractions):
             raise ValueError(f"fractions must lie in [0, 1], got {self}")
         if min(self.shift, self.turn, self.scale) < 0 or self.wide_factor <= 0 or self.min_size <= 0:
@@ -107,8 +112,9 @@ class SecondStageRecipe:
     other_first_stages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.images_per_block < 1 or not 0 <= self.object_probability <= 1:
-            raise ValueError(f"images_per_block must be at least 1, object_probability in [0, 1], got {self}")
+        check_batch_size(self.images_per_block)
+        if not 0 <= self.object_probability <= 1:
+            raise ValueError(f"object_probability must lie in [0, 1], got {self.object_probability}")
         rows, starts = sum(self.training.batch_shares), self.images_per_block * self.starts.starts
         if starts < rows:
             raise ValueError(

@@ -133,3 +133,17 @@ def test_a_warning_is_one_line_on_stderr(capsys):
         assert command() == 0
     assert capsys.readouterr().err == "warning: two lines\n"
     assert warnings.showwarning is before
+
+
+@pytest.mark.parametrize("text", ["CUDA out of memory. Tried", "DefaultCPUAllocator: can't allocate memory: you tried"])
+def test_too_little_memory_is_one_line_and_other_errors_of_torch_are_not_hidden(text, capsys):
+    @fail_cleanly
+    def main(message):
+        raise RuntimeError(message)
+
+    assert main(text) == 2
+    assert re.fullmatch(
+        "error: too little memory .*; use smaller images, batches or networks\n", capsys.readouterr().err
+    )
+    with pytest.raises(RuntimeError, match="shapes"):
+        main("shapes do not fit")

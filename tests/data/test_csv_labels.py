@@ -1,6 +1,7 @@
 """CSV labels."""
 
 import contextlib
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +29,16 @@ def test_written_boxes_are_read_back(box, tmp_path_factory):
     assert labels['odd, "name".png'] == []
     assert_same_box(labels["a.png"][0].box, box)
     assert labels["sub/b.png"][0].place == f"{path}, line 4"
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xff\xfe", b"=cmd|", b"+1", b"@x", b"-x", b"a\nb", b"a\rb", b'"a"', b"a,b", b"x" * 245]
+)
+def test_any_name_is_read_back_and_is_no_formula(name, tmp_path):
+    path, image = tmp_path / "labels.csv", os.fsdecode(name + b".png")
+    write_csv(path, {image: None, "sub/a.png": None})
+    assert read(path) == ({image: [], "sub/a.png": []}, [])
+    assert path.read_bytes().splitlines()[1][:1] not in (b"=", b"+", b"@", b"-")
 
 
 def test_all_errors_are_reported_with_file_and_line(tmp_path):

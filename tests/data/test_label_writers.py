@@ -1,6 +1,9 @@
 """Labels written in every format are read back."""
 
+import json
 import math
+import os
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import assume, given, settings
@@ -14,6 +17,19 @@ from centerdet.data.splits import read_split
 from tests.helpers import assert_same_box, label_boxes, write_images
 
 NAMES = ["000.png", "001.png"]
+
+
+@pytest.mark.parametrize("format", READERS)
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\x1b[31m", b"a\nb", b"<b>&\"'"])
+def test_any_name_of_an_image_is_written_as_a_valid_file(format, name, tmp_path):
+    image = os.fsdecode(name + b".png")
+    write_labels(format, tmp_path / "labels", {image: None}, {image: (320, 200)})
+    (file,) = [path for path in (tmp_path / "labels", *tmp_path.glob("labels/*")) if path.is_file()]
+    content = file.read_bytes()
+    if content.startswith(b"<"):
+        ElementTree.fromstring(content)
+    elif content.startswith((b"{", b"[")):
+        json.loads(content)
 
 
 @pytest.mark.parametrize("format", READERS)

@@ -40,7 +40,7 @@ def test_providers_that_are_not_installed_are_refused(exported):
 def test_the_providers_are_those_that_run_the_model(exported, monkeypatch):
     opened, make = [], onnxruntime.InferenceSession
 
-    def open_session(*arguments, providers):
+    def open_session(*arguments, providers, enable_fallback):
         opened.append(providers)
         return make(*arguments, providers=[CPU])
 

@@ -124,6 +124,13 @@ def test_files_that_are_no_models_are_refused(exported, tmp_path):
             OnnxDetector(tmp_path / "damaged.onnx")
 
 
+def test_nothing_is_printed_about_a_damaged_model(exported, tmp_path, capfd):
+    (tmp_path / "damaged.onnx").write_bytes(exported[1].read_bytes().replace(b"Sigmoid", b"Sig\xc5oid"))
+    with pytest.raises(ValueError, match=r"damaged.onnx: .*; give a file"):
+        OnnxDetector(tmp_path / "damaged.onnx")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -19,12 +19,12 @@ from tests.helpers import BOXES, ROOT, make_detector, write_dataset
 MEMORY = 2**30  # bytes beyond those of the idle server
 SECONDS = 30
 
-CONFIG = """
+COMMON = """
 network: {channels: [8, 8], num_blocks: [1, 1]}
 training: {steps: 1, warmup_steps: 0, validate_every: 1, log_every: 1, checkpoint_every: 1}
-batch_size: 1
-crop_size: 64
 """
+CONFIG = f"{COMMON}batch_size: 1\ncrop_size: 64\n"
+SCENES = f"{COMMON}curriculum: {{batch_size: 1}}\nvalidation: {{scenes: 2, calibration_scenes: 2}}\n"
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,8 @@ def files(tmp_path_factory):
     """A folder with one good file of each kind: weights, config, data set, image."""
     folder = tmp_path_factory.mktemp("good")
     make_detector().save(folder / "weights.safetensors")
-    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "config.yaml").write_text(CONFIG)  # of centerdet train
+    (folder / "scenes.yaml").write_text(SCENES)  # of train.py
     for shift, split in enumerate(("train", "validation", "test")):  # no image is in two splits
         write_dataset(folder, "yolo", [replace(box, x=box.x + shift) for box in BOXES if box], split=split)
     image = np.random.default_rng(0).integers(0, 256, (64, 80), dtype=np.uint8)
@@ -93,7 +94,7 @@ def run(server, place, tmp_path):
             "memory": memory,
             "file_size": file_size,
             "unprivileged": unprivileged,
-            "seconds": SECONDS,
+            "seconds": seconds,
         }
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()

@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     "export": ("centerdet export model.onnx --weights weights.safetensors", "WEIGHTS"),
     "main": ("main.py --num-samples 2 --weights weights.safetensors --json scores.json", "WEIGHTS"),
-    "train.py": ("train.py --config config.yaml --out run", "config.yaml"),
+    "train.py": ("train.py --config scenes.yaml --out run", "scenes.yaml"),
     "visualize": ("visualize.py image.png --weights weights.safetensors --out sheet.png", "image.png WEIGHTS"),
 }
 PATHS = {"WEIGHTS": "weights.safetensors", "IMAGE": "train/images/001.png", "LABEL": "train/labels/001.txt"}
@@ -53,7 +53,8 @@ REPLACED = [
 ]
 DAMAGED = [*TRUNCATED, *FLIPPED]
 WITHOUT_OBJECT = {("LABEL", "missing"), ("LABEL", "empty")}  # no error: the image has no object
-TEXTS = ("data.yaml", "config.yaml", "LABEL")  # a damaged text may be a good text: training would begin
+CONFIGS = ("config.yaml", "scenes.yaml")
+TEXTS = ("data.yaml", *CONFIGS, "LABEL")  # a damaged text may be a good text: training would begin
 
 
 def cases():
@@ -75,7 +76,7 @@ def is_usable(name, kind):
     return (
         (name, kind) in WITHOUT_OBJECT
         or (name in TEXTS and kind in DAMAGED)
-        or (name, kind) == ("config.yaml", "empty")  # the defaults
+        or (name in CONFIGS and kind == "empty")  # the defaults
     )
 
 
