@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,12 +21,13 @@ from centerdet.cli.common import load_detector
 from centerdet.cli.parquet import GROUP_ROWS, parquet_row, parquet_schema
 from centerdet.cli.streams import escape_bytes, one_line
 from centerdet.data.predict import FileError, predict_each
+from centerdet.native_messages import hide_native_messages
 
 if TYPE_CHECKING:
     import pyarrow
     from ray.data import Dataset
 
-_FILES_PER_CALL = 4  # batches that an actor gets at a time: large stacks may be next to small images
+_BATCHES_PER_CALL = 4  # of files that an actor gets at a time: few enough that slow files hold nobody up
 
 
 def check_ray() -> None:
@@ -54,7 +54,7 @@ def predict_with_ray(options: argparse.Namespace, paths: Sequence[Path], out: Pa
         OSError: If Ray fails, or the file cannot be written.
     """
     import pyarrow.parquet
-    import ray
+    import ray.data.exceptions
     from tqdm import tqdm
 
     load_detector(options)  # a wrong option is an error here, not in the actors
@@ -68,7 +68,7 @@ def predict_with_ray(options: argparse.Namespace, paths: Sequence[Path], out: Pa
                     writer.write_table(table.cast(_schema()))
                     rows, errors = rows + len(table), errors + len(table) - table["error"].null_count
                     bar.update(len(table))
-        except ray.exceptions.RayError as error:
+        except (ray.exceptions.RayError, ray.data.exceptions.SystemException) as error:
             raise OSError(f"Ray failed: {str(error).strip().splitlines()[-1]}") from None
     return rows, errors
 
@@ -88,7 +88,7 @@ def _plan(options: argparse.Namespace, paths: Sequence[Path]) -> Dataset:
         _Predictor,
         fn_constructor_args=(options, str(Path.cwd())),
         compute=ray.data.ActorPoolStrategy(size=actors),
-        batch_size=_FILES_PER_CALL * options.batch_size,
+        batch_size=_BATCHES_PER_CALL * options.batch_size,
         num_gpus=1 if gpus else 0,
     )
 
@@ -132,16 +132,15 @@ def _schema() -> pyarrow.Schema:
 def _ray_started() -> Iterator[None]:
     """Connects to the cluster of ``RAY_ADDRESS``, or starts Ray on this machine, unless this process has done so."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # errors of actors are reported by exceptions
     import ray
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs, it also raises
     ours = not ray.is_initialized()
-    if ours:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
+    with hide_native_messages():  # errors of actors are exceptions
         if ours:
-            ray.shutdown()
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        try:
+            yield
+        finally:
+            if ours:
+                ray.shutdown()

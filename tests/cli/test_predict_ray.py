@@ -114,6 +114,17 @@ def test_a_killed_actor_costs_no_result(local_ray, command, tmp_path, capsys):
     check_rows(tmp_path, capsys)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_an_actor_that_cannot_start_ends_the_command(local_ray, command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("centerdet.cli.ray_engine.load_detector", lambda options: None)  # only in this process
+    (tmp_path / "tiny.safetensors").unlink()  # as on a machine that does not have it
+    assert main([*command, "--engine", "ray", "--actors", "1", "--out", str(tmp_path / "ray.parquet")]) == 2
+    printed = capsys.readouterr().err
+    assert "error: Ray failed: ValueError: cannot load weights" in printed
+    assert "Traceback" not in printed
+
+
 def kill_an_actor(seconds=60):
     """Kills the first actor of this process's Ray that appears; returns its process, or ``None``."""
     end = time.monotonic() + seconds
