@@ -151,8 +151,12 @@ class BaseDetector(ABC):
         return boxes[:, None], scores[:, None]
 
     def decode_with_candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], ...]:
-        """Decodes images ``(B, H, W)``: boxes ``(B, 5)``, scores ``(B,)``, then what ``candidates`` returns."""
-        return *self._decode(images), *self.candidates(images, count)
+        """Decodes images ``(B, H, W)``: boxes ``(B, 5)``, scores ``(B,)``, then what ``candidates`` returns.
+
+        A subclass that overrides one of the two methods overrides both.
+        """
+        boxes, scores = self._decode(images)
+        return boxes, scores, boxes[:, None], scores[:, None]
 
     def measure_noise_levels(self, images: NDArray[np.float32]) -> list[float | None]:
         """The noise levels of images ``(B, H, W)`` in [0, 1], where ``noise_level`` is "auto".

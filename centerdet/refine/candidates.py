@@ -35,14 +35,14 @@ def distinct(outlines: Sequence[Outline], spread: Outline, distance: float, coun
     """The first ``count`` that differ from each one before by over ``distance`` spreads in some box parameter."""
     kept: list[Outline] = []
     for outline in outlines:
-        if all(_distance(outline, other, spread) > distance for other in kept):
+        if all(box_distance(outline, other, spread) > distance for other in kept):
             kept.append(outline)
         if len(kept) == count:
             break
     return kept
 
 
-def _distance(outline: Outline, other: Outline, spread: Outline) -> float:
+def box_distance(outline: Outline, other: Outline, spread: Outline) -> float:
     """The largest difference of two boxes' parameters, in spreads."""
     turn = 2 * math.sin((outline.yaw - other.yaw) / 2)
     return max(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from centerdet.box import RotatedBox
 from centerdet.refine.bresenham import PAD
+from centerdet.refine.guess import Guess
 from centerdet.refine.lines import Lines, Pairs, find_lines, likely_pairs
 from centerdet.refine.moves import round_coordinates
 from centerdet.refine.outlines import Bounds, Outline, OutlinePrior
@@ -37,7 +38,7 @@ class SearchContext(NamedTuple):
 
 
 def prepare_search(
-    pixels: NDArray[np.float32], guess: RotatedBox, scene: ScenePrior, settings: RefineSettings
+    pixels: NDArray[np.float32], guess: Guess, scene: ScenePrior, settings: RefineSettings
 ) -> SearchContext:
     """Computes what stays the same during the search in one image ``(H, W)`` with values in [0, 1]."""
     above = pixels > scene.noise_level
@@ -52,7 +53,8 @@ def prepare_search(
     without_lines = llr.copy()
     lines = Lines(*find_lines(without_lines, pairs, scene.num_lines, settings.min_line, settings.polish_steps))
     bounds = _bounds(scene, *pixels.shape)
-    prior = OutlinePrior(allowed(mean_outline(guess), bounds, scene), Outline(*settings.spread, 1.0), bounds)
+    spread = settings.sure_spread if guess.chance >= settings.sure_chance else settings.spread
+    prior = OutlinePrior(allowed(mean_outline(guess.box), bounds, scene), Outline(*spread, 1.0), bounds)
     return SearchContext(llr, bright, pairs, lines, without_lines, prior)
 
 

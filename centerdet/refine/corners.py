@@ -71,6 +71,8 @@ def _try_corner(
     best: _Best,
 ) -> None:
     """Tries the outlines whose first vertex is at x, y, and whose sides to the next and last vertex are two rays."""
+    if not _within_reach(x, y, vertices, bounds):
+        return
     steps = int(_MAX_DEVIATION * bounds.std_aspect_ratio / _RATIO_STEP)
     for step in range(-steps, steps + 1):
         ratio = bounds.mean_aspect_ratio + step * _RATIO_STEP
@@ -118,6 +120,8 @@ def _try_side(
     best: _Best,
 ) -> None:
     """Tries the outlines whose first vertex is at x, y, and whose side from there to another vertex is a ray."""
+    if not _within_reach(x, y, vertices, bounds):
+        return
     for deviation in _DEVIATIONS:
         ratio = bounds.mean_aspect_ratio + deviation * bounds.std_aspect_ratio
         side = _side(vertices, vertex, ratio)
@@ -125,6 +129,15 @@ def _try_side(
         while width <= bounds.max_width:
             _try_shapes(blurred, x, y, side.angle - ray.angle, width, ratio, vertices, bounds, best)
             width += _WIDTH_STEP
+
+
+@compiled
+def _within_reach(x: float, y: float, vertices: Vertices, bounds: Bounds) -> bool:
+    """Whether an outline whose first vertex is at x, y can have its centre within bounds."""
+    ratio = bounds.mean_aspect_ratio + _MAX_DEVIATION * bounds.std_aspect_ratio
+    reach = bounds.max_width * math.sqrt(vertices.u[0] ** 2 + (vertices.v[0] * ratio) ** 2)
+    within_x = bounds.min_x - reach <= x <= bounds.max_x + reach
+    return within_x and bounds.min_y - reach <= y <= bounds.max_y + reach
 
 
 @compiled

@@ -30,18 +30,24 @@ class Fitter:
         self.vertices = make_vertices(scene)
 
     def anneal(
-        self, blurred: NDArray[np.float32], masked: NDArray[np.float32], start: Outline, prior: OutlinePrior, seed: int
+        self,
+        blurred: NDArray[np.float32] | None,
+        masked: NDArray[np.float32],
+        start: Outline,
+        prior: OutlinePrior,
+        seed: int,
     ) -> Annealed:
-        """A short chain on blurred likelihoods, then a long one on exact ones."""
+        """A short chain on blurred likelihoods, unless they are ``None``, then a long one on exact ones."""
         settings, setup = self.settings, self._chain_setup(prior)
         start = allowed(start, prior.bounds, self.scene)
-        _, near = anneal(blurred, start, *setup, settings.blurred_steps, 1.0, seed)
-        return Annealed(*anneal(masked, near, *setup, settings.chain_steps, settings.annealing, seed))
+        if blurred is not None:
+            _, start = anneal(blurred, start, *setup, settings.blurred_steps, 1.0, seed)
+        return Annealed(*anneal(masked, start, *setup, settings.chain_steps, settings.annealing, seed))
 
     def anneal_until_one_fits(
         self,
         context: SearchContext,
-        blurred: NDArray[np.float32],
+        blurred: NDArray[np.float32] | None,
         masked: NDArray[np.float32],
         starts: Sequence[Outline],
         prior: OutlinePrior,

@@ -11,7 +11,7 @@ from centerdet.refine.bresenham import PAD, Segment, compiled, half_open_sum, ma
 from centerdet.refine.segments import Stretch, best_stretch, count_missed_beside, polish
 
 _MIN_PAIR_DISTANCE = 10  # px: closer pixels do not fix a line's direction
-_MAX_PAIR_DISTANCE = 90  # px: a line has closer pairs, too
+_MAX_PAIR_DISTANCE = 60  # px: a line has closer pairs, too
 _MIN_MEAN_LLR = 0.3  # nats a pixel between a pair: a line's pixels have 1.2 in the mean, the background's -0.5
 _KEPT_FRACTION = 0.4  # of a line's score must lie outside a hypothetical outline, or the line is searched anew
 

@@ -98,9 +98,14 @@ def test_errors_name_the_invalid_image():
 
 
 def test_candidates_are_the_most_likely_box_by_default():
-    boxes, scores = MeanDetector().candidates(np.full((2, 64, 70), 0.25, np.float32), 3)
+    detector, images = MeanDetector(), np.full((2, 64, 70), 0.25, np.float32)
+    boxes, scores = detector.candidates(images, 3)
     assert boxes.tolist() == [[[64, 70, 0.5, 20, 30]]] * 2
     assert scores.tolist() == [[0.25], [0.25]]
+    _, _, *candidates = detector.decode_with_candidates(images, 3)
+    np.testing.assert_array_equal(candidates[0], boxes)
+    np.testing.assert_array_equal(candidates[1], scores)
+    assert detector.batch_sizes == [2, 2]  # one pass each
 
 
 def test_metadata_is_empty_by_default():

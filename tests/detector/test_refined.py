@@ -61,14 +61,16 @@ def test_the_calibration_maps_confidences_to_scores():
     assert math.log(raised / (1 - raised)) == pytest.approx(math.log(plain / (1 - plain)) + 1, abs=1e-4)
 
 
-def test_the_refiner_gets_up_to_three_guesses_best_first():
+def test_the_refiner_gets_the_box_and_the_likely_peaks():
     detector, images = make_detector(), make_images(2)
     refined = make_refined(detector, None, None)
     refined.detect_batch(images)
-    boxes, scores = detector.candidates(np.stack(images), 3)
-    for guesses, candidates, chances in zip(refined._refiner.guesses, boxes, scores, strict=True):
-        wanted = candidates[chances >= min(0.005, chances[0])]
-        np.testing.assert_array_equal([guess.to_array() for guess in guesses], wanted)
+    boxes, scores, peaks, peak_scores = detector.decode_with_candidates(np.stack(images), 3)
+    for index, (first, *further) in enumerate(refined._refiner.guesses):
+        np.testing.assert_array_equal(first.box.to_array(), boxes[index])
+        assert first.chance == scores[index]
+        wanted = peaks[index][peak_scores[index] >= 0.005]
+        np.testing.assert_array_equal(np.reshape([guess.box.to_array() for guess in further], (-1, 5)), wanted)
 
 
 def test_an_unlikely_first_guess_is_kept():
@@ -76,7 +78,7 @@ def test_an_unlikely_first_guess_is_kept():
     detector.calibration = Calibration(c=-30.0)
     refined = make_refined(detector, None)
     refined.detect(make_images(1)[0])
-    assert len(refined._refiner.guesses[0]) >= 1
+    assert len(refined._refiner.guesses[0]) == 1
 
 
 def test_the_heatmap_is_the_detectors():
@@ -86,12 +88,12 @@ def test_the_heatmap_is_the_detectors():
 
 def test_confidence_grows_with_the_evidence():
     base = confidence(Fit(BOX, gain=30.0, unexplained=5), 0.5)
-    assert base == pytest.approx(1 / (1 + math.exp(-(0.128 * 30 - 2.4))))
+    assert base == pytest.approx(1 / (1 + math.exp(-(0.161 * 30 - 3.05))))
     assert 0 < base < 1
-    assert confidence(Fit(BOX, gain=40.0, unexplained=5), 0.5) > base
+    assert confidence(Fit(BOX, gain=39.0, unexplained=5), 0.5) > base
     assert confidence(Fit(BOX, gain=30.0, unexplained=4), 0.5) == base  # unexplained pixels do not count
     assert confidence(Fit(BOX, gain=30.0, unexplained=5), 0.6) > base
-    assert confidence(Fit(BOX, gain=61.0, unexplained=5), 0.5) == confidence(Fit(BOX, gain=60.0, unexplained=5), 0.5)
+    assert confidence(Fit(BOX, gain=41.0, unexplained=5), 0.5) == confidence(Fit(BOX, gain=40.0, unexplained=5), 0.5)
     assert confidence(None, 0.99) == 0
     for score in (0.0, 1.0):
         assert 0 < confidence(Fit(BOX, gain=30.0, unexplained=5), score) < 1

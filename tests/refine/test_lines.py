@@ -6,13 +6,14 @@ import pytest
 from centerdet.box import RotatedBox
 from centerdet.refine.bresenham import PAD, Segment, mask_segment
 from centerdet.refine.context import prepare_search, unexplained
+from centerdet.refine.guess import Guess
 from centerdet.refine.lines import find_lines, improve_lines, likely_pairs, refit_lines
 from centerdet.refine.prior import ScenePrior
 from centerdet.refine.settings import RefineSettings
 from centerdet.synthetic.scenes import draw_benchmark
 
 ROUGH = RefineSettings(polish_steps=1)
-ANYWHERE = RotatedBox(100, 100, 1, 25, 38)
+ANYWHERE = Guess(RotatedBox(100, 100, 1, 25, 38), 0.5)
 
 
 def test_lines_explain_a_scene_without_object():
