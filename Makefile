@@ -1,6 +1,6 @@
 # make setup, then make test. Every target uses the interpreter of .venv.
 PYTHON := .venv/bin/python
-.PHONY: help setup test test-slow test-web lint format types docs figures ci
+.PHONY: help setup test test-slow test-web lint format docs figures ci
 
 help:
 	@echo "setup     create .venv with everything the tests need"

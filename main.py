@@ -41,7 +41,7 @@ PREFETCH = 64  # samples drawn while the detector works on as many
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = Parser(description=__doc__.splitlines()[0])
+    parser = Parser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--threshold", type=float, help="score threshold (default: the one stored with the weights)")
     add_noise_level_option(parser)
     parser.add_argument(

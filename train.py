@@ -32,7 +32,7 @@ DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = Parser(description=__doc__.splitlines()[0])
+    parser = Parser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="default: configs/default.yaml")
     add_set_option(parser)
     add_limit_options(parser)

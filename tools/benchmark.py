@@ -43,7 +43,7 @@ BASELINE, REFERENCE = "regression baseline", "make_data, scene by scene"
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = Parser(description=__doc__.splitlines()[0])
+    parser = Parser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30, help="number of rounds; default: %(default)s")
     parser.add_argument(
         "--weights", nargs="+", default=list(PRETRAINED), help="files, or names of shipped weights (default: all names)"

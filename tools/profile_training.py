@@ -35,7 +35,7 @@ PARTS = ("scenes", "targets", "forward", "loss", "backward", "optimiser", "rest"
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = Parser(description=__doc__.splitlines()[0])
+    parser = Parser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "default.yaml", help="default: %(default)s")
     parser.add_argument("--steps", type=int, default=30, help="steps of each kind; default: %(default)s")
     add_device_option(parser)

@@ -71,7 +71,9 @@ def _run(main: Callable[..., None], *arguments: object) -> int:
     except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         with suppress(OSError):
             flush_stdout()  # the lines before the error
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        is_gone = isinstance(error, FileNotFoundError) and error.errno and error.filename is None  # os.getcwd()
+        message = "the working folder has been removed; change to another one (cd)" if is_gone else one_line(error)
+        print(f"error: {message}", file=sys.stderr)
         return EXIT_ERROR
     except RuntimeError as error:
         if not lacks_memory(error):

@@ -147,3 +147,11 @@ def test_too_little_memory_is_one_line_and_other_errors_of_torch_are_not_hidden(
     )
     with pytest.raises(RuntimeError, match="shapes"):
         main("shapes do not fit")
+
+
+def test_a_removed_working_folder_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert fail_cleanly(os.getcwd)() == 2
+    assert capsys.readouterr().err == "error: the working folder has been removed; change to another one (cd)\n"
