@@ -114,21 +114,27 @@ def frame_name(path: Path, index: int | None) -> str:
 
 def _read_stack(path: Path) -> Iterator[Frame | ValueError]:
     with open_regular(path) as file:
-        content = np.memmap(file, dtype=np.uint8, mode="c")  # changes of the header stay in memory
         for index, offset in enumerate(tiff_pages(file, strict=True)):
             try:
-                yield Frame(path, index, page_size(file, offset), _page_reader(path, index, content, offset))
+                yield Frame(path, index, page_size(file, offset), _page_reader(path, index, offset))
             except Exception as error:
                 yield unreadable(Path(frame_name(path, index)), error)
 
 
-def _page_reader(path: Path, index: int, content: NDArray[np.uint8], offset: int) -> Callable[[], NDArray]:
+def _page_reader(path: Path, index: int, offset: int) -> Callable[[], NDArray]:
     def read() -> NDArray:
+        with open_regular(path) as file:
+            content = np.memmap(file, dtype=np.uint8, mode="c")  # changes stay in memory, and go with it
         order = "<" if content[:2].tobytes() == b"II" else ">"
         big = 43 in content[2:4]  # BigTIFF
         header = np.frombuffer(struct.pack(order + ("Q" if big else "I"), offset), np.uint8)
         start = 8 if big else 4
         content[start : start + len(header)] = header
+        count = int.from_bytes(
+            content[offset : offset + (8 if big else 2)].tobytes(), "little" if order == "<" else "big"
+        )
+        end = offset + (8 + 20 * count if big else 2 + 12 * count)
+        content[end : end + len(header)] = 0  # no further page: the decoder would count them all, for every page
         try:
             return decode_picture(content)
         except Exception as error:

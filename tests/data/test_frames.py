@@ -1,6 +1,9 @@
 """Stacks and videos are sequences of frames."""
 
+import io
 import struct
+import time
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -172,3 +175,22 @@ def test_frames_are_prefetched_in_bounded_number(tmp_path, monkeypatch):
         assert frame.number == count
         assert len(read) <= count + 2 * 3 + 1
     assert len(read) == 40
+
+
+def test_a_page_takes_no_longer_in_a_stack_of_many_pages(tmp_path):
+    """The decoder counts the pages from the one that it reads; here are 150,000 directories for the same pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(buffer, "TIFF")
+    image = bytearray(buffer.getvalue())
+    (offset,) = struct.unpack_from("<I", image, 4)
+    (entries,) = struct.unpack_from("<H", image, offset)
+    directory = bytes(image[offset : offset + 2 + 12 * entries])
+    start, size = len(image) + len(image) % 2, len(directory) + 4
+    struct.pack_into("<I", image, 4, start)
+    image += bytes(start - len(image))
+    image += b"".join(directory + struct.pack("<I", start + size * (number + 1)) for number in range(150_000))
+    (tmp_path / "many.tif").write_bytes(image[:-4] + bytes(4))
+    before = time.thread_time()
+    for frame in islice(read_frames(tmp_path / "many.tif"), 20):
+        assert frame.read().shape == (64, 64)
+    assert time.thread_time() - before < 0.3  # s; about 0.02, and about 1 if each page takes all others
