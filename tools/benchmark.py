@@ -135,6 +135,8 @@ def detectors(
             f"centerdet {name}, bfloat16": in_bfloat16(detector) if fast else "this CPU does not multiply bfloat16",
             f"centerdet {name}, ONNX Runtime": model if isinstance(model, str) else on_images(model),
         }
+        if detector.refinement is not None:
+            contestants[f"centerdet {name}, float32, refined"] = on_images(detector.with_refinement())
     return contestants
 
 

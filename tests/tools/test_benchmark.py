@@ -25,7 +25,8 @@ def test_benchmark_times_every_contestant(few, monkeypatch, exported, tmp_path, 
     written = json.loads(path.read_text())
     assert written["rounds"] == 2
     rows = written["rows"]
-    assert [row["task"] for row in rows] == ["one image"] * 8 + ["batches of 2"] * 8 + ["scenes"] * 2
+    assert [row["task"] for row in rows] == ["one image"] * 10 + ["batches of 2"] * 10 + ["scenes"] * 2
+    assert sum(row["name"].endswith(", refined") for row in rows) == 4
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2 + len(rows)
     for row, line in zip(rows, printed[2:], strict=True):
@@ -33,7 +34,7 @@ def test_benchmark_times_every_contestant(few, monkeypatch, exported, tmp_path, 
         if "bfloat16" not in row["name"]:  # as the CPU can
             assert 0 < row["quartiles"][0] <= row["median"] <= row["quartiles"][1]
             assert row["ratio"] > 0
-    assert rows[0]["ratio"] == rows[8]["ratio"] == rows[16]["ratio"] == 1
+    assert rows[0]["ratio"] == rows[10]["ratio"] == rows[20]["ratio"] == 1
 
 
 def test_benchmark_runs_without_onnxruntime(few, monkeypatch, capsys):
