@@ -90,8 +90,11 @@ def rescale_background(
         ``(B, H, W)`` images with the same log-likelihood ratios at the network's level. Those of that level are the
         same bits; in the others, pixels above the background are ``2 * trained``.
     """
+    others = np.nonzero(levels != np.float32(trained))[0]
+    if len(others) == 0:
+        return images
     moved = images.copy()
-    for index in np.nonzero(levels != np.float32(trained))[0]:
+    for index in others:
         image, level = images[index], levels[index]
         background = np.minimum(image * (np.float32(trained) / level), np.float32(trained))
         moved[index] = np.where(image > level, np.float32(2 * trained), background)
