@@ -120,7 +120,7 @@ def check_command(command):
         script = arguments.index("train.py")
         assert not get_args_parser().parse_known_args(arguments[: script + 1])[1]
         program, arguments = "python", arguments[script:]
-    if program == "python" and arguments[:1] in (["-P"], ["-OO"]):  # options of Python
+    if program == "python" and arguments[:1] == ["-P"]:  # Python's own option
         arguments = arguments[1:]
     if program == "python" and arguments[:2] == ["-m", "centerdet"]:
         program, arguments = "centerdet", arguments[2:] or ["check", "data.yaml"]
