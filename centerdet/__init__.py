@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from centerdet.detector.detector import Detector
     from centerdet.detector.pretrained import load
     from centerdet.detector.refined import RefinementConfig
-    from centerdet.evaluation.metrics import calibrate, evaluate, score_iou
+    from centerdet.evaluation.calibrate import calibrate
+    from centerdet.evaluation.metrics import evaluate, score_iou
     from centerdet.evaluation.report import EvaluationReport
     from centerdet.model.centernet import CenterNet, NetworkConfig
     from centerdet.model.codec import Codec, CodecConfig
@@ -75,7 +76,8 @@ else:  # hidden from type checkers, which would otherwise accept any name
         "detector.detector": ("Detector",),
         "detector.pretrained": ("load",),
         "detector.refined": ("RefinementConfig",),
-        "evaluation.metrics": ("calibrate", "evaluate", "score_iou"),
+        "evaluation.calibrate": ("calibrate",),
+        "evaluation.metrics": ("evaluate", "score_iou"),
         "evaluation.report": ("EvaluationReport",),
         "model.centernet": ("CenterNet", "NetworkConfig"),
         "model.codec": ("Codec", "CodecConfig"),

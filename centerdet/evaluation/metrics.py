@@ -1,38 +1,24 @@
-"""Score of one sample, evaluation of a detector over many samples, and calibration of a detector."""
+"""Score of one sample, and evaluation of a detector over many samples."""
 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager, nullcontext
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from centerdet.box import Detection, RotatedBox, paired_iou
-from centerdet.detector.calibration import Calibration, fit_calibration
+from centerdet.box import RotatedBox, paired_iou
 from centerdet.detector.refined import RefinedDetector
 from centerdet.evaluation.answers import Answer, Label, as_array, normalise
-from centerdet.evaluation.report import EvaluationReport, EvaluationResults, choose_threshold, summarise
+from centerdet.evaluation.report import EvaluationReport, EvaluationResults, summarise
 
 BATCH_SIZE = 32  # images in one call of a detector
 LabelledImages = Sequence[tuple[NDArray, RotatedBox | None]]
-
-
-class CalibratedDetector(Protocol):
-    """Detector with a threshold and a calibration that can be replaced, as ``Detector`` is."""
-
-    threshold: float
-    calibration: Calibration
-
-    def __call__(self, image: NDArray) -> Detection | None:
-        """Finds the object in one image, or ``None``."""
-        ...
 
 
 def score_iou(pred: Label, true: Label) -> float | None:
@@ -196,55 +182,3 @@ def _compare(answers: list[Answer], targets: NDArray[np.float64], seconds: float
     both = results.has_prediction & results.has_target
     results.iou[both] = paired_iou(results.predicted[both], results.target[both])
     return results
-
-
-def calibrate(
-    detector: CalibratedDetector,
-    scenes: Iterable[tuple[NDArray, Label]],
-    *,
-    count: int | None = None,
-    progress: bool = False,
-) -> EvaluationReport:
-    """Makes scores the probability that the box is correct, and chooses the threshold with the highest AP@0.7.
-
-    Args:
-        detector: Its ``calibration`` and ``threshold`` are replaced.
-        scenes: Labelled images that are neither used in training nor in a report.
-        count: As in ``evaluate``.
-        progress: As in ``evaluate``.
-
-    Returns:
-        The report on these scenes with the new settings. It is slightly optimistic, since they chose the settings.
-
-    Raises:
-        ValueError: If there is no scene; the detector is then unchanged.
-
-    Warns:
-        UserWarning: If all detections are correct, or none is: the scores then stay uncalibrated.
-    """
-    before = detector.calibration
-    detector.calibration = Calibration()
-    try:
-        results = predict_all(detector, scenes, count=count, progress=progress, ignore_threshold=True)
-    except BaseException:
-        detector.calibration = before
-        raise
-    results = _fit_scores(detector, results)
-    detector.threshold = choose_threshold(results)
-    return summarise(results.above(detector.threshold))
-
-
-def _fit_scores(detector: CalibratedDetector, results: EvaluationResults) -> EvaluationResults:
-    """Fits the detector's calibration to results without one; returns the results with calibrated scores."""
-    found = results.has_prediction
-    correct = results.correct[found]
-    if correct.all() or not correct.any():  # nothing to learn from, as with an untrained network
-        warnings.warn(
-            f"scores stay uncalibrated: that takes correct and wrong detections, got {int(correct.sum())} correct ones "
-            f"of {len(correct)}; give more scenes, or train longer",
-            stacklevel=3,
-        )
-        return results
-    detector.calibration = fit_calibration(results.scores[found], correct)
-    scores = detector.calibration(torch.from_numpy(results.scores).float())  # as in the detector; NaN stays NaN
-    return results._replace(scores=scores.double().numpy())

@@ -16,7 +16,8 @@ from centerdet.data.augment import Augmentation
 from centerdet.data.crops import CropBatches, SceneSource
 from centerdet.data.image_io import check_brightness
 from centerdet.detector.detector import Detector, make_codec
-from centerdet.evaluation.metrics import LabelledImages, calibrate
+from centerdet.evaluation.calibrate import calibrate
+from centerdet.evaluation.metrics import LabelledImages
 from centerdet.evaluation.report import EvaluationReport
 from centerdet.model.centernet import CenterNet
 from centerdet.model.codec import Codec, CodecConfig

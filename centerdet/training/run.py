@@ -20,7 +20,8 @@ from torch.optim.swa_utils import AveragedModel
 from centerdet import distributed
 from centerdet.detector.calibration import Calibration
 from centerdet.detector.detector import Detector
-from centerdet.evaluation.metrics import LabelledImages, calibrate
+from centerdet.evaluation.calibrate import calibrate
+from centerdet.evaluation.metrics import LabelledImages
 from centerdet.evaluation.report import EvaluationReport
 from centerdet.files import check_folder, make_folder, remove_leftovers
 from centerdet.model.centernet import CenterNet

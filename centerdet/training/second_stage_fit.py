@@ -15,7 +15,8 @@ from tqdm import tqdm
 from centerdet.detector.detector import Detector
 from centerdet.detector.pretrained import load
 from centerdet.detector.second_stage import SecondStageSetup
-from centerdet.evaluation.metrics import LabelledImages, calibrate
+from centerdet.evaluation.calibrate import calibrate
+from centerdet.evaluation.metrics import LabelledImages
 from centerdet.files import make_folder, remove_leftovers
 from centerdet.folder_lock import lock_folder
 from centerdet.model.second_stage import SecondStage

@@ -10,7 +10,7 @@ import torch
 
 from centerdet.detector.detector import Detector
 from centerdet.detector.refined import RefinedDetector, RefinementConfig
-from centerdet.evaluation.metrics import calibrate
+from centerdet.evaluation.calibrate import calibrate
 from centerdet.evaluation.report import EvaluationReport
 from centerdet.model.centernet import CenterNet
 from centerdet.model.codec import Codec
