@@ -17,13 +17,8 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 import centerdet
-from centerdet.cli.common import (
-    Parser,
-    add_noise_level_option,
-    fail_cleanly,
-    parse_evaluation_options,
-    select_device,
-)
+from centerdet.cli.errors import Parser, fail_cleanly
+from centerdet.cli.options import add_noise_level_option, parse_evaluation_options, select_device
 from centerdet.cli.output_kinds import write_html, write_json
 from centerdet.cli.streams import run_all
 from centerdet.detector.base import BaseDetector

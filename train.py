@@ -11,13 +11,12 @@ import sys
 from pathlib import Path
 
 import centerdet
-from centerdet.cli.common import (
-    Parser,
+from centerdet.cli.errors import Parser, fail_cleanly
+from centerdet.cli.options import (
     add_device_option,
     add_limit_options,
     add_set_option,
     add_threads_option,
-    fail_cleanly,
     limit_overrides,
     select_device,
     set_threads,

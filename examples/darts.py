@@ -20,7 +20,8 @@ from skimage.draw import disk, polygon
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout without installation
 
 import centerdet
-from centerdet.cli.common import Parser, add_device_option, fail_cleanly, select_device
+from centerdet.cli.errors import Parser, fail_cleanly
+from centerdet.cli.options import add_device_option, select_device
 
 HEIGHT, WIDTH = 160, 208  # px
 BACKGROUND, NOISE_STD = 0.35, 0.12  # of the full scale

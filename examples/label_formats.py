@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT.parent))  # runs from a checkout without installation
 
 import centerdet
-from centerdet.cli.common import Parser, fail_cleanly
+from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.data.formats import READERS, LabelFormat
 from centerdet.data.label_writers import write_labels
 from centerdet.data.ultralytics_yaml import format_data_yaml

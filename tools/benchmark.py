@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import Parser, add_threads_option, fail_cleanly, set_threads
+from centerdet.cli.errors import Parser, fail_cleanly
+from centerdet.cli.options import add_threads_option, set_threads
 from centerdet.cli.output_kinds import is_json_report, write_json
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.detector.base import BaseDetector

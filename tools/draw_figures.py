@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import WEIGHTS_HELP, Parser, fail_cleanly
+from centerdet.cli.errors import Parser, fail_cleanly
+from centerdet.cli.options import WEIGHTS_HELP
 from centerdet.cli.output_kinds import encode_png, is_png, mark_png
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.drawing import contact_sheet, draw_detection

@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import Parser, add_device_option, add_threads_option, fail_cleanly, select_device, set_threads
+from centerdet.cli.errors import Parser, fail_cleanly
+from centerdet.cli.options import add_device_option, add_threads_option, select_device, set_threads
 from centerdet.synthetic.batches import Phase, SyntheticBatches
 from centerdet.training.config import Config, read_config
 from centerdet.training.run import TrainingRun

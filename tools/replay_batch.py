@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
-from centerdet.cli.common import Parser, add_device_option, fail_cleanly, select_device
+from centerdet.cli.errors import Parser, fail_cleanly
+from centerdet.cli.options import add_device_option, select_device
 from centerdet.training.replay import replay
 
 

@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import Parser, fail_cleanly, parse_evaluation_options, select_device
+from centerdet.cli.errors import Parser, fail_cleanly
+from centerdet.cli.options import parse_evaluation_options, select_device
 from centerdet.cli.output_kinds import write_json
 from centerdet.evaluation.metrics import predict_stages
 from centerdet.evaluation.report import summarise

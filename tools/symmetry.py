@@ -23,7 +23,8 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
 from centerdet.box import paired_iou, yaw_error
-from centerdet.cli.common import Parser, fail_cleanly, parse_evaluation_options, select_device
+from centerdet.cli.errors import Parser, fail_cleanly
+from centerdet.cli.options import parse_evaluation_options, select_device
 from centerdet.cli.output_kinds import write_json
 from centerdet.detector.base import BaseDetector
 from centerdet.model.dihedral import matrices, transform

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 import centerdet
-from centerdet.cli.common import WEIGHTS_HELP, Parser, add_noise_level_option, fail_cleanly
+from centerdet.cli.errors import Parser, fail_cleanly
+from centerdet.cli.options import WEIGHTS_HELP, add_noise_level_option
 from centerdet.cli.output_kinds import is_png, write_png
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.cli.streams import one_line

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 from centerdet import CenterNet
-from centerdet.cli.common import Parser, fail_cleanly
+from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.output_kinds import is_architecture
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs
 from centerdet.files import write_atomically

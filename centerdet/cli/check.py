@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from centerdet.cli.common import add_command, add_data_argument
+from centerdet.cli.options import add_command, add_data_argument
 from centerdet.cli.output_kinds import is_png, write_png
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, dataset_files
 from centerdet.cli.streams import one_line, run_all

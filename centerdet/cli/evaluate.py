@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from centerdet.cli.common import add_command, add_data_argument, add_detector_options, load_detector
+from centerdet.cli.options import add_command, add_data_argument, add_detector_options, load_detector
 from centerdet.cli.output_kinds import is_html_report, is_json_report, write_html, write_json
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, dataset_files, weights_file
 from centerdet.cli.streams import one_line, printable, run_all

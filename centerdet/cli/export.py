@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import centerdet
-from centerdet.cli.common import WEIGHTS_HELP, add_command, add_noise_level_option
+from centerdet.cli.options import WEIGHTS_HELP, add_command, add_noise_level_option
 from centerdet.cli.output_kinds import is_onnx
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.cli.streams import one_line

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import centerdet
 from centerdet.cli.check import add_check
-from centerdet.cli.common import Parser, fail_cleanly
+from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.evaluate import add_evaluate
 from centerdet.cli.export import add_export
 from centerdet.cli.predict import add_predict

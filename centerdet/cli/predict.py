@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from centerdet.cli.common import add_command, add_detector_options, load_detector
+from centerdet.cli.options import add_command, add_detector_options, load_detector
 from centerdet.cli.output_kinds import is_csv, is_cvat, is_json_lines, is_label_studio, is_parquet, is_png
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, never_ours, weights_file
 from centerdet.cli.streams import one_line

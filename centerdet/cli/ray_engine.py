@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from centerdet.cli.common import load_detector
+from centerdet.cli.options import load_detector
 from centerdet.cli.parquet import GROUP_ROWS, parquet_row, parquet_schema
 from centerdet.cli.streams import escape_bytes, one_line
 from centerdet.data.predict import FileError, predict_each

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import centerdet
-from centerdet.cli.common import (
+from centerdet.cli.options import (
     add_command,
     add_data_argument,
     add_device_option,

@@ -1,21 +1,17 @@
-"""What all commands share: errors, exit codes, help, devices, options."""
+"""What all commands share: errors and exit codes."""
 
-import argparse
 import os
 import re
 import subprocess
 import sys
-import textwrap
 import warnings
 
 import cv2
 import numpy as np
 import pytest
-import torch
 
-from centerdet.cli.common import fail_cleanly, parse_evaluation_options, select_device, set_threads
+from centerdet.cli.errors import fail_cleanly
 from centerdet.cli.main import main
-from centerdet.data.config import read_data_config
 from tests.helpers import ROOT
 
 
@@ -79,47 +75,6 @@ def test_programming_errors_keep_their_traceback():
 
     with pytest.raises(KeyError):
         command()
-
-
-def test_devices_and_threads_that_do_not_exist_are_refused():
-    assert select_device("cpu") == torch.device("cpu")
-    assert select_device(None).type in ("cpu", "cuda")
-    with pytest.raises(ValueError, match="cannot use device 'abacus'"):
-        select_device("abacus")
-    before = torch.get_num_threads()
-    set_threads(None)
-    assert torch.get_num_threads() == before
-    with pytest.raises(ValueError, match="--threads must be at least 1, got 0"):
-        set_threads(0)
-
-
-def test_evaluation_options_are_checked_before_the_work(tmp_path):
-    def parse(*arguments):
-        return parse_evaluation_options(argparse.ArgumentParser(), list(arguments), num_samples=7, seed=3)
-
-    options = parse()
-    assert vars(options) == {
-        "num_samples": 7,
-        "seed": 3,
-        "weights": None,
-        "device": None,
-        "json": None,
-        "overwrite": False,
-    }
-    with pytest.raises(ValueError, match="--num-samples must be at least 1, got 0"):
-        parse("--num-samples", "0")
-    with pytest.raises(ValueError, match="there is no writable folder"):
-        parse("--json", str(tmp_path / "nowhere" / "report.json"))
-
-
-@pytest.mark.parametrize("command", ["check", "train", "evaluate"])
-def test_help_describes_the_file_of_a_dataset(command, capsys, tmp_path):
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    text = capsys.readouterr().out
-    example = re.search(r"\n\n(    format: .*?)\n\n", text, re.DOTALL).group(1)
-    (tmp_path / "data.yaml").write_text(textwrap.dedent(example))
-    assert read_data_config(tmp_path / "data.yaml").intensity_range == (0, 4095)
 
 
 def test_a_warning_is_one_line_on_stderr(capsys):

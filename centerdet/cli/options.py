@@ -1,22 +1,15 @@
-"""Code that all commands and scripts share: options, exit codes, devices."""
+"""Options that several commands and scripts share, and what they select."""
 
 from __future__ import annotations
 
 import argparse
-import ctypes
-import functools
-import sys
-import warnings
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import centerdet
 import centerdet.data
 from centerdet.cli.output_kinds import is_html_report, is_json_report
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
-from centerdet.cli.streams import discard_stdout, flush_stdout, one_line, safe_streams
 from centerdet.noise_level import NoiseLevel, check_noise_level
 
 if TYPE_CHECKING:
@@ -25,84 +18,6 @@ if TYPE_CHECKING:
     from centerdet.detector.base import BaseDetector
 
 WEIGHTS_HELP = "weights file, or a pretrained name: accurate (default) or fast"
-EXIT_ERROR, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141  # the last two: 128 + SIGINT, 128 + SIGPIPE, as in a shell
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
-MAX_MMAP_THRESHOLD = 32 * 2**20  # bytes: the largest value that glibc allows
-TRIM_THRESHOLD = 2**30  # bytes of free memory that malloc keeps
-
-
-class Parser(argparse.ArgumentParser):
-    """Parser of a command line whose errors are one line, safe for a terminal."""
-
-    def error(self, message: str) -> NoReturn:
-        """Prints the error and ends the command with exit code 2."""
-        self.exit(EXIT_ERROR, f"error: {one_line(message)}; {self.prog} --help lists the options\n")
-
-
-def fail_cleanly(main: Callable[..., None]) -> Callable[..., int]:
-    """Decorates a script's ``main``: it returns an exit code, prints errors as one line, and reuses freed memory.
-
-    Exit codes: 0 for success; 2 for an error (wrong input, a missing package, too little memory, a loss that is not
-    finite), printed to stderr; 130 after Ctrl-C; 141 if the reader of stdout has closed it, as ``head`` does.
-    """
-
-    @functools.wraps(main)
-    def wrapped(*arguments: object) -> int:
-        keep_freed_memory()
-        with safe_streams(), warnings.catch_warnings():
-            warnings.showwarning = _show_warning
-            return _run(main, *arguments)
-
-    return wrapped
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """Prints a warning as one line, without the place in the code that it comes from."""
-    print(f"warning: {one_line(message)}", file=sys.stderr)
-
-
-def _run(main: Callable[..., None], *arguments: object) -> int:
-    try:
-        main(*arguments)
-        flush_stdout()  # raises BrokenPipeError here, not while the interpreter shuts down
-    except BrokenPipeError:
-        discard_stdout()
-        return EXIT_BROKEN_PIPE
-    except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
-        with suppress(OSError):
-            flush_stdout()  # the lines before the error
-        is_gone = isinstance(error, FileNotFoundError) and error.errno and error.filename is None  # os.getcwd()
-        message = "the working folder has been removed; change to another one (cd)" if is_gone else one_line(error)
-        print(f"error: {message}", file=sys.stderr)
-        return EXIT_ERROR
-    except RuntimeError as error:
-        if not lacks_memory(error):
-            raise
-        message = f"too little memory ({str(error)[:150]}); use smaller images, batches or networks"
-        print(f"error: {one_line(message)}", file=sys.stderr)
-        return EXIT_ERROR
-    except KeyboardInterrupt as stop:
-        print(f"interrupted{f': {one_line(stop)}' if str(stop) else ''}", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return 0
-
-
-def lacks_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch or onnxruntime says that memory could not be allocated, on any device."""
-    text = str(error).lower()
-    return any(part in text for part in ("out of memory", "allocate memory", "not enough memory", "bad_alloc"))
-
-
-def keep_freed_memory() -> None:
-    """Makes glibc's malloc keep up to 1 GiB of freed memory for the next image; other C libraries are left alone.
-
-    By default, malloc returns every feature map to the system and requests it again, which takes a fifth of the CPU
-    time of inference.
-    """
-    with suppress(OSError, AttributeError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
-        mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:
