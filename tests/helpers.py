@@ -18,7 +18,7 @@ from centerdet.data import dota, yolo_obb
 from centerdet.data.csv_labels import write_csv
 from centerdet.synthetic.batches import CurriculumConfig, Phase, SyntheticBatches
 from centerdet.training.checkpoint import add_digest, load_checkpoint
-from centerdet.training.run import TrainingRun
+from centerdet.training.run_state import TrainingRun
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"

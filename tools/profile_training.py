@@ -28,7 +28,7 @@ from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.options import add_device_option, add_threads_option, select_device, set_threads
 from centerdet.synthetic.batches import Phase, SyntheticBatches
 from centerdet.training.config import Config, read_config
-from centerdet.training.run import TrainingRun
+from centerdet.training.run_state import TrainingRun
 
 CROP_SIZES = (64, 96, 128, 160)  # px
 PARTS = ("scenes", "targets", "forward", "loss", "backward", "optimiser", "rest")

@@ -14,7 +14,8 @@ from centerdet.box import Detection
 from centerdet.data.folders import expand_pattern
 from centerdet.data.frames import VIDEO_SUFFIXES, frame_name, prefetch_frames, read_usable_frame
 from centerdet.data.image_io import SUFFIXES, find_images, normalise, pad_small
-from centerdet.detector.base import MAX_BATCH_PIXELS, BaseDetector
+from centerdet.detector.base import BaseDetector
+from centerdet.detector.batching import MAX_BATCH_PIXELS
 from centerdet.drawing import Picture, draw_detection, picture_scale
 
 

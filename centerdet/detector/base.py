@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 import warnings
 from abc import ABC, abstractmethod
@@ -13,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from centerdet.box import Detection, RotatedBox
+from centerdet.detector.batching import group_by_shape, read_shape
 from centerdet.noise_level import NoiseLevel, check_noise_level, estimate_noise_level, rescale_background
 from centerdet.preprocessing import check_intensity_range, to_unit_range
 
 NOT_FINITE = "the network's output is not finite; its weights are damaged or do not suit such images: use other weights"
 NO_NOISE_LEVEL = "these weights have no noise level: their network sees plain pixels; use them as they are"
-MAX_BATCH_PIXELS = 64_000_000  # of all images in one batch: bounds its memory; a larger image is a batch by itself
 
 # Images (B, H, W) in [0, 1] -> boxes (B, 5) and scores (B,) of each stage.
 DecodeStages = Callable[[NDArray[np.float32]], Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]]
@@ -110,11 +109,11 @@ class BaseDetector(ABC):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         detections: list[list[Detection | None]] = [[None] * len(images) for _ in thresholds]
-        shapes = [_shape(index, image) for index, image in enumerate(images)]
+        shapes = [read_shape(index, image) for index, image in enumerate(images)]
         for index, (shape, image) in enumerate(zip(shapes, images, strict=True)):
             if len(shape) != 2:
                 self._prepare_numbered(index, image)  # raises the error before any work is done
-        for indices in _group_by_shape(shapes, batch_size):
+        for indices in group_by_shape(shapes, batch_size):
             batch = np.empty((len(indices), *shapes[indices[0]]), np.float32)
             for place, index in enumerate(indices):
                 batch[place] = self._prepare_numbered(index, images[index])
@@ -207,23 +206,3 @@ class BaseDetector(ABC):
             return self._prepare(image)
         except ValueError as error:
             raise ValueError(f"image {index}: {error}") from None
-
-
-def _shape(index: int, image: ArrayLike) -> tuple[int, ...]:
-    """Returns an image's shape. A lazy image, as Pillow's, is read here; a second try could pass for a whole one."""
-    try:
-        return np.shape(image)
-    except Exception as error:  # as in ``to_unit_range``
-        raise ValueError(f"image {index}: an image must be convertible to a numpy array: {error}") from None
-
-
-def _group_by_shape(shapes: Sequence[tuple[int, ...]], batch_size: int) -> list[list[int]]:
-    """Groups the indices of images into batches of one shape each."""
-    by_shape: dict[tuple[int, ...], list[int]] = {}
-    for index, shape in enumerate(shapes):
-        by_shape.setdefault(shape, []).append(index)
-    batches = []
-    for shape, indices in by_shape.items():
-        size = min(batch_size, max(1, MAX_BATCH_PIXELS // max(1, math.prod(shape))))
-        batches += [indices[first : first + size] for first in range(0, len(indices), size)]
-    return batches

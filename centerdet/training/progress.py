@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from centerdet.evaluation.report import EvaluationReport
 from centerdet.model.losses import LossTerms
-from centerdet.training.run import TrainingRun
+from centerdet.training.run_state import TrainingRun
 
 LINE_EVERY = 30.0  # seconds between two lines
 WARM_UP_STEPS = 3  # slower than the others: memory, kernels

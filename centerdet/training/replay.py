@@ -17,7 +17,7 @@ from centerdet.model.types import Batch, Prediction
 from centerdet.strict_yaml import parse
 from centerdet.training.checkpoint import BATCH_FORMAT, read_state
 from centerdet.training.config import TrainingConfig
-from centerdet.training.run import TrainingRun
+from centerdet.training.run_state import TrainingRun
 
 
 class Replay(NamedTuple):

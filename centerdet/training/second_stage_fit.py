@@ -23,7 +23,7 @@ from centerdet.model.second_stage import SecondStage
 from centerdet.training.interrupts import catch_interrupts, explain_write_errors
 from centerdet.training.logger import MetricLogger, OnLog
 from centerdet.training.optim import learning_rate
-from centerdet.training.run import SAMPLE_IMAGES
+from centerdet.training.run_state import SAMPLE_IMAGES
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.second_stage_starts import StartBlocks
 from centerdet.training.second_stage_trainer import SecondStageTrainer

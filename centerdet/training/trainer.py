@@ -31,7 +31,7 @@ from centerdet.training.interrupts import catch_interrupts, explain_write_errors
 from centerdet.training.logger import MetricLogger, OnLog
 from centerdet.training.optim import learning_rate
 from centerdet.training.progress import Progress
-from centerdet.training.run import TrainingRun
+from centerdet.training.run_state import TrainingRun
 
 
 class BatchSource(Protocol):

@@ -64,14 +64,14 @@ def signal_in_block(monkeypatch, block):
 
 def signal_at_step(monkeypatch, step):
     """Sends Ctrl-C at a step of the first stage, once."""
-    run, sent = centerdet.training.run.TrainingRun.train_step, []
+    run, sent = centerdet.training.run_state.TrainingRun.train_step, []
 
     def train_and_signal(self, batch):
         if self.step == step and not sent:
             sent.append(os.kill(os.getpid(), signal.SIGINT))
         return run(self, batch)
 
-    monkeypatch.setattr(centerdet.training.run.TrainingRun, "train_step", train_and_signal)
+    monkeypatch.setattr(centerdet.training.run_state.TrainingRun, "train_step", train_and_signal)
 
 
 def assert_same_result(folder, other):

@@ -5,7 +5,6 @@ A step depends only on this state and its batch. A resumed run is therefore iden
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from dataclasses import asdict
@@ -31,12 +30,12 @@ from centerdet.model.types import Batch
 from centerdet.training.checkpoint import load_checkpoint, save_batch, save_checkpoint
 from centerdet.training.config import TrainingConfig
 from centerdet.training.logger import MetricLogger
+from centerdet.training.new_run import check_no_run
 from centerdet.training.optim import autocast, ema_update, learning_rate, make_optimizers
 from centerdet.training.restore import check_state, restore_optimizer
 from centerdet.training.schedule import Schedule
 
 SAMPLE_IMAGES = 4  # validation images whose heatmaps are logged
-_RESULTS = ("best.safetensors", "last.safetensors", "metrics.jsonl", "second_stage")  # what a new run would replace
 
 
 class TrainingRun:
@@ -82,7 +81,7 @@ class TrainingRun:
         if resume:
             self._restore(path)
         else:
-            _check_new(self.directory)
+            check_no_run(self.directory)
         make_folder(self.directory)
         check_folder(path)
         if distributed.is_main_process():
@@ -220,21 +219,3 @@ class TrainingRun:
             intensity_range=self.settings.get("intensity_range"),
             metadata=metadata,
         )
-
-
-def _check_new(directory: Path) -> None:
-    """Checks that a new run replaces no result of an earlier one.
-
-    Raises:
-        ValueError: If the folder holds a run, or a part of one.
-    """
-    if os.path.lexists(directory / "checkpoint.pt"):
-        raise ValueError(
-            f"{directory} already holds a run; continue it with resume (--resume), or choose another folder (--out)"
-        )
-    for path in (directory / name for name in _RESULTS):
-        if path.is_symlink() or (path.exists() and path.stat().st_size):
-            raise ValueError(
-                f"{directory} already holds {path.name}, and no checkpoint to continue from; move it away, or choose "
-                "another folder (--out)"
-            )
