@@ -19,7 +19,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
-from centerdet.cli.common import Parser, fail_cleanly
+from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.data.csv_labels import write_csv
 from centerdet.files import make_folder, write_atomically
 from tools.families import FAMILIES
