@@ -25,12 +25,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from centerdet.model.dihedral import ORDER
 from centerdet.model.equivariant import GroupBatchNorm, GroupConv, LiftingConv
 from centerdet.model.head import EquivariantHead, VectorKind
+from centerdet.model.input_encoding import CHANNELS, Normalization, log_likelihood_ratio, standardise
 from centerdet.model.types import Prediction
 
-# The log of uniform noise has a standard deviation of 1 and no lower bound. Scaled, it varies about as much as the
-# other input channel (0 or 1). The bound affects 2.5 % of the background's pixels.
-MIN_LOG_RATIO = -3.0  # nat
-LOG_RATIO_SCALE = 0.5  # input units per nat
 # Far above useful networks; a config alone must not fill the memory.
 MAX_LEVELS, MAX_CHANNELS, MAX_BLOCKS, MAX_WEIGHTS = 8, 4096, 64, 10**9
 
@@ -43,8 +40,10 @@ class NetworkConfig:
         stride: Pixels per output cell: 1, 2, 4 or 8.
         channels: Channels at each level, multiples of 8, finest level first.
         num_blocks: Residual blocks at each level of the encoder. The decoder has one at each level.
-        noise_level: Upper bound of the background's pixels, in (0, 1]. With it the network's input is
-            ``CenterNet.log_likelihood_ratio``; with ``None`` (unknown) it is the image itself.
+        noise_level: Upper bound of the background's pixels, in (0, 1]. With it the network's input is their
+            log-likelihood ratio; with ``None`` (unknown), ``normalization`` decides.
+        normalization: Input of a network without a noise level. "none": the image itself; "image": standardised, so
+            that contrast and offset do not matter; "local": also standardised in a window around each pixel.
         heatmap_prior: Value of an untrained network's heatmap, in (0, 1).
         has_heading: Whether the yaw distinguishes front from back. If not, the yaw maps are sin and cos of twice the
             yaw.
@@ -57,6 +56,7 @@ class NetworkConfig:
     channels: tuple[int, ...] = (48, 64, 96)
     num_blocks: tuple[int, ...] = (1, 2, 2)
     noise_level: float | None = 0.8
+    normalization: Normalization = "none"
     heatmap_prior: float = 0.01  # Lin et al., "Focal Loss", arXiv 1708.02002, section 4.1
     has_heading: bool = True
 
@@ -89,6 +89,13 @@ class NetworkConfig:
             raise ValueError(f"heatmap_prior must lie in (0, 1), got {self.heatmap_prior}")
         if self.noise_level is not None and not 0 < self.noise_level <= 1:
             raise ValueError(f"noise_level must lie in (0, 1] or be null, got {self.noise_level}")
+        if self.normalization not in CHANNELS:
+            raise ValueError(f"normalization must be one of {', '.join(CHANNELS)}, got {self.normalization!r}")
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the network's input."""
+        return CHANNELS[self.normalization] if self.noise_level is None else 2
 
 
 class ResidualBlock(nn.Module):
@@ -119,8 +126,7 @@ class CenterNet(nn.Module):
         super().__init__()
         self.config = config = config or NetworkConfig()
         channels = config.channels
-        in_channels = 1 if config.noise_level is None else 2
-        self.stem = _conv_norm_relu(LiftingConv(in_channels, channels[0], stride=config.stride), channels[0])
+        self.stem = _conv_norm_relu(LiftingConv(config.in_channels, channels[0], stride=config.stride), channels[0])
         self.down = nn.ModuleList(_conv_norm_relu(GroupConv(a, b, 2), b) for a, b in pairwise(channels))
         self.encoder = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(level) for _ in range(count)))
@@ -156,25 +162,12 @@ class CenterNet(nn.Module):
         return Prediction(center=center, size=size, yaw=yaw, offset=offset)
 
     def log_likelihood_ratio(self, images: Tensor) -> Tensor:
-        """Encodes each pixel by how much more likely it is for an object than for the background.
-
-        The background is uniform in [0, n), with n = ``noise_level``. A pixel of an object is the larger of a uniform
-        value in [0, 1) and the background. So a pixel v above n is never background. Below n, the log-likelihood ratio
-        is ``log(2 v / n)`` up to a constant.
-
-        Args:
-            images: ``(B, 1, H, W)`` in [0, 1].
-
-        Returns:
-            ``(B, 2, H, W)``: 1 above n and 0 below; and the ratio below n, bounded and scaled, 0 above. Without a noise
-            level, the images themselves.
-        """
-        level = self.config.noise_level
-        if level is None:
+        """Encodes images ``(B, 1, H, W)`` in [0, 1] as the network sees them: ``(B, in_channels, H, W)``."""
+        if self.config.noise_level is not None:
+            return log_likelihood_ratio(images, self.config.noise_level)
+        if self.config.normalization == "none":
             return images
-        above = images > level
-        ratio = (2 * images / level).clamp(min=math.exp(MIN_LOG_RATIO)).log().mul(LOG_RATIO_SCALE)
-        return torch.cat([above.to(images.dtype), torch.where(above, 0.0, ratio)], dim=1)
+        return standardise(images, local=self.config.normalization == "local")
 
     def _padding(self, side: int) -> tuple[int, int, slice]:
         """Returns the pixels to add before and after an image's side, and the cells that cover the image itself.

@@ -18,6 +18,7 @@ from torch.nn.functional import logsigmoid
 from centerdet import distributed
 from centerdet.model.types import Prediction, Target
 
+MIN_RELATIVE_SIZE = 0.1  # size units: smaller objects weigh no more
 MIN_WEIGHT = 1e-6  # smallest sum of weights that an L1 loss is divided by; avoids 0 / 0 without any object
 
 
@@ -43,6 +44,8 @@ class LossConfig:
         size: Weight of the size term, per ``size_unit`` of error.
         yaw: Weight of the yaw term, per unit of sin and cos.
         offset: Weight of the offset term, per cell of error.
+        relative: Weigh errors of size and offset by ``size_unit / sqrt(width * height)`` of their object, for objects
+            of very different sizes: a pixel means more for a small one.
         min_heatmap: Size, yaw and offset are learned in the cells whose target heatmap is at least this, in (0, 1].
 
     Raises:
@@ -54,6 +57,7 @@ class LossConfig:
     size: float = 1.6
     yaw: float = 2.0
     offset: float = 0.4
+    relative: bool = False
     min_heatmap: float = 0.05
 
     def __post_init__(self) -> None:
@@ -90,20 +94,27 @@ def focal_loss(logits: Tensor, heatmap: Tensor, mask: Tensor, *, alpha: float = 
     return torch.where(mask, positive, negative).sum() / objects
 
 
-def weighted_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def weighted_l1(predicted: Tensor, target: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
     """Computes the L1 distance, summed over channels and averaged over cells by weight.
 
     Args:
         predicted: ``(B, C, h, w)``.
         target: ``(B, C, h, w)``.
         weight: ``(B, 1, h, w)``, at least 0.
+        scale: ``(B, 1, h, w)`` factors of the distances, which do not change the sum of the weights; ``None``: 1.
 
     Returns:
         A scalar in float32; 0 if all weights are 0.
     """
     distance = (predicted.float() - target).abs().sum(1, keepdim=True)  # (B, 1, h, w)
+    distance = distance if scale is None else distance * scale
     total = distributed.all_reduce_mean(weight.sum()).clamp(min=MIN_WEIGHT / distributed.world_size())
     return (distance * weight).sum() / total
+
+
+def _relative_scale(size: Tensor) -> Tensor:
+    """From sizes ``(B, 2, h, w)`` in size units to factors ``(B, 1, h, w)``: the inverse of their geometric mean."""
+    return size.prod(1, keepdim=True).sqrt().clamp(min=MIN_RELATIVE_SIZE).reciprocal()
 
 
 class CenterLoss(nn.Module):
@@ -122,8 +133,9 @@ class CenterLoss(nn.Module):
         config = self.config
         center = focal_loss(prediction.center, target.heatmap, target.mask, alpha=config.alpha, beta=config.beta)
         weight = target.heatmap * (target.heatmap >= config.min_heatmap)
-        size = weighted_l1(prediction.size, target.size, weight)
+        scale = _relative_scale(target.size) if config.relative else None
+        size = weighted_l1(prediction.size, target.size, weight, scale)
         yaw = weighted_l1(prediction.yaw, target.yaw, weight)
-        offset = weighted_l1(prediction.offset, target.offset, weight)
+        offset = weighted_l1(prediction.offset, target.offset, weight, scale)
         total = center + config.size * size + config.yaw * yaw + config.offset * offset
         return LossTerms(total=total, center=center, size=size, yaw=yaw, offset=offset)

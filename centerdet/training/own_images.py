@@ -33,6 +33,7 @@ from centerdet.training.trainer import fit
 
 _LOGGER = logging.getLogger(__name__)
 
+SIZE_MAPS = slice(1, 3)  # of the head's scalars: width and height follow the centre
 CHECKED_IMAGES = 16  # validation images whose pixel values are checked before training
 NEW_YAW_STD = 0.01  # standard deviation of yaw weights that are drawn anew: small, as in a new network
 
@@ -116,15 +117,23 @@ def warn_about_pixels(
 
 def _make_model(config: ImagesConfig, init_from: Detector | None, has_heading: bool) -> tuple[CenterNet, Codec]:
     """Creates a new network, or a copy of the one in ``init_from``, and its codec."""
+    assert config.size_unit is not None  # see fill_sizes
     torch.manual_seed(config.training.seed)
     network = CenterNet(replace(init_from.network.config if init_from else config.network, has_heading=has_heading))
     if init_from:
         network.load_state_dict(init_from.network.state_dict())
         if has_heading != init_from.has_heading:  # the yaw maps have another meaning
             nn.init.normal_(network.heads.vectors.data[0], std=NEW_YAW_STD)
-    assert config.size_unit is not None  # see fill_sizes
+        _change_size_unit(network, config.size_unit / init_from.codec.config.size_unit)
     base = init_from.codec.config if init_from else CodecConfig()
     return network, make_codec(network, replace(base, size_unit=config.size_unit))
+
+
+def _change_size_unit(network: CenterNet, factor: float) -> None:
+    """Makes the network predict the same sizes in a unit that is ``factor`` times as large."""
+    with torch.no_grad():
+        network.heads.scalars[SIZE_MAPS] /= factor
+        network.heads.bias[SIZE_MAPS] /= factor
 
 
 def _make_batches(

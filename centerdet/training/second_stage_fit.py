@@ -115,9 +115,9 @@ def _make_trainer(
     first_stages = [*others, detector]
     size_unit, has_heading = detector.codec.config.size_unit, detector.codec.has_heading
     config = replace(recipe.network, size_unit=size_unit, has_heading=has_heading)
-    channels = 1 if detector.network.config.noise_level is None else 2
     torch.manual_seed(seed)
-    stage = SecondStage(channels + MASK, config).to(next(detector.network.parameters()).device)
+    device = next(detector.network.parameters()).device
+    stage = SecondStage(detector.network.config.in_channels + MASK, config).to(device)
     return SecondStageTrainer(
         stage,
         detector.network.log_likelihood_ratio,

@@ -143,3 +143,18 @@ def test_a_batch_without_objects_has_a_finite_loss_and_no_box_gradients():
     assert terms.size == terms.yaw == terms.offset == 0
     assert prediction.center.grad.abs().sum() > 0
     assert prediction.size.grad.abs().sum() == 0
+
+
+def test_relative_errors_of_small_and_large_objects_weigh_the_same():
+    codec, losses = Codec(), {}
+    for relative in (False, True):
+        for extent in (16.0, 96.0):
+            boxes = torch.tensor([[32.0, 32.0, 0.3, extent, extent]])
+            target = codec.encode(boxes, torch.tensor([True]), (64, 64))
+            exact = Prediction(target.heatmap * 10, target.size, target.yaw, target.offset)
+            wrong = exact._replace(size=exact.size * 1.1)  # a tenth too large
+            loss = CenterLoss(LossConfig(relative=relative))
+            losses[relative, extent] = (loss(wrong, target).size - loss(exact, target).size).item()
+    assert losses[False, 96.0] == pytest.approx(6 * losses[False, 16.0], rel=1e-3)
+    assert losses[True, 96.0] == pytest.approx(losses[True, 16.0], rel=1e-3)
+    assert losses[True, 16.0] == pytest.approx(0.2, rel=1e-3)  # a tenth in each direction
