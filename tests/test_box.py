@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centerdet.box import RotatedBox, box_corners, box_from_corners, box_to_image, paired_iou, yaw_error
+from centerdet.box import Detection, RotatedBox, box_corners, box_from_corners, box_to_image, paired_iou, yaw_error
 
 boxes = st.builds(
     RotatedBox,
@@ -144,6 +144,18 @@ def test_corners_of_other_shapes_are_refused(corners):
         box_from_corners(corners)
 
 
+def test_corners_may_be_integers_of_any_kind():
+    corners = np.array([[10, 0], [0, 0], [0, 20], [10, 20]])  # differences are negative, which uint8 cannot hold
+    box = RotatedBox(5, 10, math.pi, 10, 20)
+    for dtype in (np.uint8, np.int16, np.uint32, np.float32):
+        assert box_from_corners(corners.astype(dtype)) == box
+
+
+def test_a_square_without_a_heading_keeps_the_direction_of_its_corners():
+    square = RotatedBox(50, 60, 0.0, 10, 10)
+    assert box_from_corners(square.corners(), has_heading=False) == square
+
+
 def make_trapezoid(skew):
     """Corners 10 px wide at the nose and ``skew`` px wider at the tail, 20 px long."""
     return [[0, 20], [10, 20], [10 + skew, 0], [0, 0]]
@@ -154,6 +166,8 @@ def test_slightly_skewed_corners_are_accepted_up_to_the_tolerance():
     assert (box.width, box.height) == pytest.approx((11.5, math.hypot(1.5, 20)))
     with pytest.raises(ValueError, match=r"\[\[0.0, 20.0\], .* are not those of a rectangle; list them"):
         box_from_corners(make_trapezoid(4.5))
+    symmetric = [[-2.5, 10], [2.5, 10], [1.5, 0], [-1.5, 0]]  # a skew of 2 px, exactly the tolerance
+    assert box_from_corners(symmetric) == RotatedBox(0, 5, 0, 4, 10)
 
 
 def make_parallelogram(size, cosine):
@@ -168,6 +182,12 @@ def test_slanted_corners_are_accepted_up_to_the_tolerance(size):
     assert (box.width, box.height) == pytest.approx((size, size))
     with pytest.raises(ValueError, match="not those of a rectangle"):
         box_from_corners(make_parallelogram(size, 0.22))
+
+
+def test_a_detection_is_a_dictionary_of_numbers():
+    detection = Detection(RotatedBox(1, 2, 0.5, 3, 4), 0.75, has_heading=False)
+    box = {"x": 1, "y": 2, "yaw": 0.5, "width": 3, "height": 4}
+    assert detection.to_dict() == {"score": 0.75, "box": box, "has_heading": False}
 
 
 def test_yaw_error_wraps_around():

@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -119,7 +120,7 @@ def test_invalid_calls_are_refused():
 
 
 def test_evaluation_without_scenes_is_an_error():
-    with pytest.raises(ValueError, match="at least one scene"):
+    with pytest.raises(ValueError, match="^evaluation needs at least one scene, got none$"):
         evaluate(lambda _: None, [])
 
 
@@ -175,7 +176,25 @@ def predict_all_boxes(*arguments, **options):
     return predict_all(*arguments, ignore_threshold=True, **options)
 
 
-@pytest.mark.parametrize("run", [evaluate, predict_all, predict_all_boxes, calibrate])
+def predict_stages_of(detector, scenes, **options):
+    """Runs ``predict_stages`` on a detector that stands for both stages; each call of refinement takes a second."""
+
+    def detect_stages(images):
+        answers = detector.detect_batch(images)
+        return SimpleNamespace(unrefined=answers, refined=answers, refinement_seconds=1.0)
+
+    refined = SimpleNamespace(threshold=0.5, unrefined=detector, detect_stages=detect_stages)
+    return predict_stages(refined, scenes, **options)
+
+
+def test_refinement_counts_in_the_time_of_the_second_stage_alone():
+    detector = CountingDetector()
+    before, after = predict_stages_of(detector, [(IMAGE, BOX)] * 70)
+    assert detector.batch_sizes == [32, 32, 6]
+    assert after.seconds - before.seconds == pytest.approx(3)
+
+
+@pytest.mark.parametrize("run", [evaluate, predict_all, predict_all_boxes, predict_stages_of, calibrate])
 @pytest.mark.parametrize(
     ("arguments", "count", "total", "disable"),
     [({}, 5, 5, True), ({"count": 3}, 3, 3, True), ({"count": 3, "progress": True}, 3, 3, None)],

@@ -56,11 +56,12 @@ def test_a_decoded_target_has_a_score_of_1():
 
 def test_encode_puts_the_peak_in_the_centres_cell():
     codec = Codec(stride=4)
-    target = codec.encode(*as_tensors(RotatedBox(41.5, 85.5, 0.3, 20, 30), RotatedBox(43.6, 85.5, 0.3, 20, 30)), SIZE)
-    assert target.heatmap.shape == (2, 1, 50, 50)
+    boxes = [RotatedBox(x, 85.5, 0.3, 20, 30) for x in (41.5, 43.4, 43.6)]
+    target = codec.encode(*as_tensors(*boxes), SIZE)
+    assert target.heatmap.shape == (3, 1, 50, 50)
     # Cell 10 covers pixels 40..43, its centre is 41.5; 43.6 is nearer to the centre of cell 11 (pixels 44..47).
-    assert target.mask.nonzero().tolist() == [[0, 0, 21, 10], [1, 0, 21, 11]]
-    assert target.heatmap[target.mask].tolist() == [1.0, 1.0]
+    assert target.mask.nonzero().tolist() == [[0, 0, 21, 10], [1, 0, 21, 10], [2, 0, 21, 11]]
+    assert target.heatmap[target.mask].tolist() == [1.0, 1.0, 1.0]
     assert target.offset[0, :, 21, 10].tolist() == [0, 0]
     assert target.offset[0, :, 20, 12].tolist() == [-2, 1]
 
@@ -203,6 +204,12 @@ def test_decoded_boxes_have_a_positive_extent():
 def test_settings_out_of_range_are_refused(arguments):
     with pytest.raises(ValueError, match=r"must be odd|must lie in \[0.001, 10,000\]"):
         CodecConfig(**arguments)
+
+
+@pytest.mark.parametrize("value", [0.001, 10_000])
+def test_the_ends_of_the_ranges_are_allowed(value):
+    config = CodecConfig(size_unit=value, sigma_ratio=value, min_sigma=value, decode_window=99)
+    assert (config.size_unit, config.sigma_ratio, config.min_sigma) == (value, value, value)
 
 
 def test_without_its_peak_a_heatmap_has_the_next_one():
