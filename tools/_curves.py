@@ -1,9 +1,10 @@
-"""Figures of numbers: the curves of a training run, and a reliability diagram."""
+"""Figures of numbers: the curves of a training run, AP against labels, and a reliability diagram."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -53,6 +54,28 @@ def _plot_checks(axis: Axes, checks: list[dict], batch_size: int, names: dict[st
     seen = [entry["step"] * batch_size / 1000 for entry in checks]
     for key, label in names.items():
         axis.plot(seen, [entry["validation"][key] for entry in checks], label=label, marker=".")
+
+
+def draw_learning_curves(cells: Mapping[str, Mapping[str, Mapping[int, tuple[float, float]]]]) -> bytes:
+    """AP@0.7 against the number of labels, as PNG: a plot for each data set, a curve for each starting point.
+
+    Args:
+        cells: From ``compare_learning.cells``.
+    """
+    figure, all_axes = plt.subplots(1, len(cells), figsize=(4 * len(cells), 3.6), layout="constrained", squeeze=False)
+    for axes, (data, curves) in zip(all_axes[0], cells.items(), strict=True):
+        for init, points in curves.items():
+            labels, values = zip(*sorted(points.items()), strict=True)
+            mean, half = np.array(values).T
+            axes.errorbar(labels, mean, yerr=half, marker="o", markersize=4, capsize=2, label=f"from {Path(init).stem}")
+        ticks = sorted({number for points in curves.values() for number in points})
+        axes.set(title=Path(data).resolve().parent.name, xlabel="labelled images", ylim=(0, 1), xscale="log")
+        axes.set_xticks(ticks, [f"{number:,}" for number in ticks])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    all_axes[0][0].set_ylabel("AP@0.7")
+    all_axes[0][0].legend(fontsize=8)
+    return to_png(figure)
 
 
 def draw_reliability(detector: centerdet.Detector, seed: int, num_samples: int) -> bytes:
