@@ -73,7 +73,9 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
 def add_limit_options(parser: argparse.ArgumentParser) -> None:
     """Adds ``--max-minutes`` and ``--patience``, for ``limit_overrides``."""
     parser.add_argument(
-        "--max-minutes", metavar="M", help="end the schedule after about that time, if its steps are not done before"
+        "--max-minutes",
+        metavar="M",
+        help="end the run, calibrations included, after about that time, if its steps are not done before",
     )
     parser.add_argument(
         "--patience", metavar="N", help="shorten the rest of the schedule after N validations without improvement"

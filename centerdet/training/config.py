@@ -36,8 +36,9 @@ class TrainingConfig(OptimConfig):
         log_every: Steps between log entries.
         validate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
-        max_minutes: Time of the whole run, about; see ``schedule``. The schedule ends with it, if ``steps`` are not
-            done before. ``None``: no limit. With a limit, a resumed run is not identical to an uninterrupted one.
+        max_minutes: Time of the whole run, about; see ``schedule``. ``fit`` takes it for its own part; the functions
+            that do more divide it. The schedule ends with it, if ``steps`` are not done before. ``None``: no limit.
+            With a limit, a resumed run is not identical to an uninterrupted one.
         patience: Validations without improvement after which the rest of the schedule is shortened. ``None``: never.
 
     Raises:

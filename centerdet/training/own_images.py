@@ -26,6 +26,7 @@ from centerdet.preprocessing import to_unit_range
 from centerdet.training.config import ImagesConfig
 from centerdet.training.finish import FIRST_STAGE, SECOND_STAGE, add_step
 from centerdet.training.logger import OnLog
+from centerdet.training.schedule import TimeLimits, divide_time
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.second_stage_fit import fit_second_stage, load_first_stages
 from centerdet.training.sizes import crop_phases, fill_noise_level, fill_sizes
@@ -86,7 +87,7 @@ def train(
         CenterLoss(config.loss),
         _make_batches(scenes, config, intensity_range),
         validation,
-        config=config.training,
+        config=replace(config.training, max_minutes=_time_limits(config).first_stage),
         directory=directory,
         device=device,
         intensity_range=intensity_range,
@@ -136,22 +137,27 @@ def _change_size_unit(network: CenterNet, factor: float) -> None:
         network.heads.bias[SIZE_MAPS] /= factor
 
 
+def _time_limits(config: ImagesConfig) -> TimeLimits:
+    return divide_time(config.training.max_minutes, second_stage=config.second_stage is not None)
+
+
 def _make_batches(
     scenes: SceneSource,
     config: ImagesConfig,
     intensity_range: tuple[float, float] | None,
     second_stage: SecondStageRecipe | None = None,
 ) -> CropBatches:
-    training = config.training
+    training, phases = config.training, crop_phases(config)
     seed, steps, batch_size = training.seed, training.steps, config.batch_size
-    if second_stage is not None:  # other crops than the first stage's, in blocks
+    if second_stage is not None:  # other crops than the first stage's, in blocks, all as large as its last ones
         seed, steps, batch_size = seed + 1, second_stage.training.blocks, second_stage.images_per_block
+        phases = phases[-1:]
     return CropBatches(
         scenes,
         seed=seed,
         steps=steps,
         batch_size=batch_size,
-        crop_size=crop_phases(config),
+        crop_size=phases,
         augmentation=Augmentation(config.augmentation),
         intensity_range=intensity_range,
     )
@@ -183,6 +189,7 @@ def _finish(
             directory=directory / "second_stage",
             seed=config.training.seed,
             other_first_stages=other_first_stages,
+            max_minutes=_time_limits(config).second_stage,
             on_log=on_log,
         )
         return detector, calibrate(detector, validation, progress=True)

@@ -66,7 +66,13 @@ class TrainingRun:
         self.directory, self.device, self.settings = directory, device, settings
         self.ema = AveragedModel(self.network, multi_avg_fn=ema_update(config.ema_decay), use_buffers=True)
         self.optimizers = make_optimizers(network, config)
-        self.step, self.schedule = 0, Schedule(config)
+        self.step = 0
+        self.schedule = Schedule(
+            steps=config.steps,
+            validate_every=config.validate_every,
+            max_minutes=config.max_minutes,
+            patience=config.patience,
+        )
         self.best: dict[str, Any] = {}
         self.threshold, self.calibration = 0.5, Calibration()  # of the last validation
 

@@ -1,13 +1,12 @@
-"""How far a run is in its schedule: by steps, by minutes, and after a plateau."""
+"""How far a training is in its schedule: by steps, by minutes, and after a plateau."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from time import monotonic
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
-
-from centerdet.training.config import TrainingConfig
 
 RESERVE = 0.1  # of max_minutes: for the calibration after the last step
 VALIDATIONS_AFTER = 2  # the last validation and the calibration, each as long as a validation
@@ -15,6 +14,12 @@ MAX_RESERVE = 0.5  # of max_minutes, however long a validation takes
 PAUSE = 4.0  # with max_minutes: durations of a validation between two of them, so that training gets most of the time
 ANNEALING = 0.1  # of the steps done so far: length of the rest of the schedule after a plateau
 
+SECOND_STAGE_SHARE = 0.5  # of the time of a run that trains both stages
+REFINEMENT_SHARE = 0.1  # of the time of a run that calibrates a refinement
+CALIBRATION_SHARE = RESERVE / 2  # of a stage's time: the other half of the reserve is for its last validation
+MIN_CALIBRATION = 500  # scenes, however little time there is: fewer say little about scores
+
+Scene = TypeVar("Scene")
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _SECONDS: TypeAdapter[float] = TypeAdapter(_Seconds)
 _TYPES: dict[str, TypeAdapter[Any]] = {
@@ -25,8 +30,40 @@ _TYPES: dict[str, TypeAdapter[Any]] = {
 }
 
 
+class TimeLimits(NamedTuple):
+    """Minutes of the parts of a run, each with its validations and calibration; ``None``: no limit, or no such part."""
+
+    first_stage: float | None
+    second_stage: float | None
+    refinement: float | None
+
+
+def divide_time(max_minutes: float | None, *, second_stage: bool, refinement: bool = False) -> TimeLimits:
+    """Divides the minutes of a run among its parts.
+
+    Args:
+        max_minutes: Of the whole run; ``None``: no limit.
+        second_stage: Whether it trains a second stage.
+        refinement: Whether it calibrates a refinement.
+    """
+    if max_minutes is None:
+        return TimeLimits(None, None, None)
+    last = REFINEMENT_SHARE * max_minutes if refinement else 0.0
+    second = SECOND_STAGE_SHARE * (max_minutes - last) if second_stage else 0.0
+    return TimeLimits(max_minutes - last - second, second or None, last or None)
+
+
+def limit_time(scenes: Iterable[Scene], minutes: float | None, *, at_least: int = MIN_CALIBRATION) -> Iterator[Scene]:
+    """Yields scenes until the time is over, from the first one on, but at least that many; ``None``: all of them."""
+    start = monotonic()
+    for count, scene in enumerate(scenes):
+        if minutes is not None and count >= at_least and monotonic() - start > 60 * minutes:
+            return
+        yield scene
+
+
 class Schedule:
-    """Maps steps to places in the schedule, in steps of ``TrainingConfig.steps``.
+    """Maps steps to places in the schedule, from 0 to ``steps``.
 
     Without ``max_minutes`` and before a plateau, the place is the number of steps done. With ``max_minutes`` it is at
     least the elapsed fraction of the time. After ``patience`` validations without improvement, the rest of the schedule
@@ -34,14 +71,22 @@ class Schedule:
     rate, curriculum and validations follow the place.
 
     Args:
-        config: Settings of the loop.
+        steps: Number of steps, an upper limit.
+        validate_every: Places between validations.
+        max_minutes: As in ``TrainingConfig``.
+        patience: As in ``TrainingConfig``.
 
     Attributes:
+        steps: See there.
+        max_minutes: See there.
         seconds: Time of all steps and validations so far, over all parts of a resumed run.
     """
 
-    def __init__(self, config: TrainingConfig) -> None:
-        self.config = config
+    def __init__(
+        self, *, steps: int, validate_every: int, max_minutes: float | None = None, patience: int | None = None
+    ) -> None:
+        self.steps, self.max_minutes = steps, max_minutes
+        self._validate_every, self._patience = validate_every, patience
         self.seconds = 0.0
         self._stale = 0  # validations since the best one
         self._plateau: tuple[int, float] | None = None  # step and place where annealing began
@@ -53,31 +98,30 @@ class Schedule:
         return self._plateau is not None
 
     def place(self, step: int) -> float:
-        """Returns the place of a step, from 0 to ``steps``; there, the run is over."""
-        steps, place = self.config.steps, float(step)
+        """Returns the place of a step, from 0 to ``steps``; there, the training is over."""
+        steps, place = self.steps, float(step)
         if self._plateau is not None:
             start, first = self._plateau
             share = min(1.0, (step - start) / max(1, round(ANNEALING * start)))
             place = first + share * (steps - first) if share < 1 else steps
-        if self.config.max_minutes is not None:
+        if self.max_minutes is not None:
             place = max(place, self.seconds / self._available() * steps)
         return min(place, steps)
 
     def _available(self) -> float:
         """Returns the seconds for steps and validations, without those for the last validation and calibration."""
-        assert self.config.max_minutes is not None
-        limit = 60 * self.config.max_minutes
+        assert self.max_minutes is not None
+        limit = 60 * self.max_minutes
         reserve = max(RESERVE * limit, VALIDATIONS_AFTER * self._validation_seconds)
         return limit - min(reserve, MAX_RESERVE * limit)
 
     def validation_is_due(self, before: float, after: float) -> bool:
         """Returns whether a validation is due after a step that led from one place to another."""
-        every, steps = self.config.validate_every, self.config.steps
-        if after >= steps:
+        if after >= self.steps:
             return True
-        if self.is_annealing or after // every == before // every:
+        if self.is_annealing or after // self._validate_every == before // self._validate_every:
             return False
-        pause = PAUSE * self._validation_seconds if self.config.max_minutes is not None else 0.0
+        pause = PAUSE * self._validation_seconds if self.max_minutes is not None else 0.0
         return self.seconds - self._validation_end >= pause
 
     def validated(self, step: int, *, improved: bool, seconds: float) -> None:
@@ -91,8 +135,7 @@ class Schedule:
         self.seconds += seconds
         self._validation_end, self._validation_seconds = self.seconds, max(seconds, self._validation_seconds)
         self._stale = 0 if improved else self._stale + 1
-        patience = self.config.patience
-        if patience is not None and self._stale >= patience and not self.is_annealing:
+        if self._patience is not None and self._stale >= self._patience and not self.is_annealing:
             self._plateau = (step, self.place(step))
 
     def state(self) -> dict[str, Any]:

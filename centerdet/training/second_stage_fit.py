@@ -7,22 +7,24 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import cast
 
 import torch
-from tqdm import tqdm
 
 from centerdet.detector.detector import Detector
 from centerdet.detector.pretrained import load
 from centerdet.detector.second_stage import SecondStageSetup
 from centerdet.evaluation.calibrate import calibrate
 from centerdet.evaluation.metrics import LabelledImages
+from centerdet.evaluation.report import EvaluationReport
 from centerdet.files import make_folder, remove_leftovers
 from centerdet.folder_lock import lock_folder
 from centerdet.model.second_stage import SecondStage
 from centerdet.training.interrupts import catch_interrupts, explain_write_errors
 from centerdet.training.logger import MetricLogger, OnLog
 from centerdet.training.optim import learning_rate
+from centerdet.training.progress import Progress
 from centerdet.training.run_state import SAMPLE_IMAGES
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.second_stage_starts import StartBlocks
@@ -41,6 +43,7 @@ def fit_second_stage(
     directory: str | Path,
     seed: int = 0,
     other_first_stages: Sequence[Detector] = (),
+    max_minutes: float | None = None,
     on_log: OnLog | None = None,
 ) -> Detector:
     """Trains a second stage for a detector, or continues where the folder's checkpoint is.
@@ -56,6 +59,7 @@ def fit_second_stage(
         directory: The run's folder; made if missing.
         seed: Of initial weights and starts.
         other_first_stages: Further detectors whose boxes it is trained from, cheaper ones, on images of the same kind.
+        max_minutes: As in ``TrainingConfig``, for this training.
         on_log: As in ``fit``; the names begin with ``second stage/``.
 
     Returns:
@@ -72,10 +76,11 @@ def fit_second_stage(
     make_folder(directory)
     with lock_folder(directory):
         remove_leftovers(directory)
-        trainer = _make_trainer(detector, source, recipe, directory, seed, other_first_stages)
+        first_stages = [*other_first_stages, detector]
+        trainer = _make_trainer(first_stages, source, recipe, directory, seed, max_minutes)
         if (directory / "checkpoint.pt").exists():
             trainer.resume()
-        if trainer.block < recipe.training.blocks:
+        if not trainer.is_over:
             _run_blocks(trainer, detector, validation, recipe, on_log)
     return with_second_stage(detector, trainer, recipe)
 
@@ -105,14 +110,15 @@ def with_second_stage(detector: Detector, trainer: SecondStageTrainer, recipe: S
 
 
 def _make_trainer(
-    detector: Detector,
+    first_stages: Sequence[Detector],
     source: BatchSource,
     recipe: SecondStageRecipe,
     directory: Path,
     seed: int,
-    others: Sequence[Detector],
+    max_minutes: float | None,
 ) -> SecondStageTrainer:
-    first_stages = [*others, detector]
+    """The last first stage is the one that the second stage is made for."""
+    detector, digests = first_stages[-1], [_digest(one) for one in first_stages]
     size_unit, has_heading = detector.codec.config.size_unit, detector.codec.has_heading
     config = replace(recipe.network, size_unit=size_unit, has_heading=has_heading)
     torch.manual_seed(seed)
@@ -124,7 +130,10 @@ def _make_trainer(
         StartBlocks(source, first_stages, seed=seed, config=recipe.starts),
         recipe=recipe,
         directory=directory,
-        settings=to_plain({"recipe": recipe, "seed": seed, "first_stages": [_digest(one) for one in first_stages]}),
+        settings=to_plain(
+            {"recipe": recipe, "seed": seed, "first_stages": digests, "max_minutes": max_minutes},
+        ),
+        max_minutes=max_minutes,
     )
 
 
@@ -144,26 +153,29 @@ def _run_blocks(
     on_log: OnLog | None,
 ) -> None:
     """Trains on the remaining blocks; after each of them logs, validates if it is due, and writes a checkpoint."""
-    config, directory = trainer.config, trainer.directory
+    config, directory, schedule = trainer.config, trainer.directory, trainer.schedule
     renamed = on_log and (lambda step, values: on_log(step, {f"second stage/{key}": values[key] for key in values}))
     with (
         catch_interrupts() as interrupted,
         MetricLogger(directory, resume_from=trainer.step, on_log=renamed) as logger,
-        tqdm(total=config.blocks, initial=trainer.block, unit="block", disable=None) as bar,
+        Progress(schedule, step=trainer.step, name="second stage") as progress,
     ):
-        while trainer.block < config.blocks:
+        while not trainer.is_over:
+            place, report = trainer.place, None
             terms = trainer.train_block(interrupted)
-            bar.update()
-            bar.set_postfix(loss=f"{float(terms.total):.3f}")
             with explain_write_errors(f"after block {trainer.block} of the second stage", directory):
-                logger.log_losses(trainer.step, terms, learning_rate(trainer.step, config, trainer.steps))
-                if trainer.block == config.blocks or trainer.block % config.validate_every == 0:
-                    _validate(with_second_stage(detector, trainer, recipe), validation, logger, trainer.step)
+                logger.log_losses(trainer.step, terms, learning_rate(trainer.place, config, schedule.steps))
+                if schedule.validation_is_due(place, trainer.place):
+                    start = monotonic()
+                    report = _validate(with_second_stage(detector, trainer, recipe), validation, logger, trainer.step)
+                    schedule.validated(trainer.step, improved=True, seconds=monotonic() - start)
                 trainer.checkpoint()
+            progress.update(trainer.step, terms.total, report)
 
 
-def _validate(detector: Detector, validation: LabelledImages, logger: MetricLogger, step: int) -> None:
+def _validate(detector: Detector, validation: LabelledImages, logger: MetricLogger, step: int) -> EvaluationReport:
     with warnings.catch_warnings():  # a young stage may be right nowhere
         warnings.filterwarnings("ignore", message="scores stay uncalibrated")
         report = calibrate(detector, validation)
     logger.log_validation(step, report, detector, [image for image, _ in validation[:SAMPLE_IMAGES]])
+    return report

@@ -7,6 +7,7 @@ run is identical to an uninterrupted one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from centerdet.model.second_stage_loss import SecondStageLoss, second_stage_loss
 from centerdet.training.checkpoint import load_checkpoint, save_checkpoint
 from centerdet.training.optim import autocast, ema_update, learning_rate, make_optimizers
 from centerdet.training.restore import restore_optimizer
+from centerdet.training.schedule import Schedule
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.second_stage_starts import Block, StartBlocks
 
@@ -37,6 +39,10 @@ class SecondStageTrainer:
         recipe: Weights of the loss, and settings of the loop.
         directory: The run's folder, which must exist.
         settings: Plain values that a resumed run must share.
+        max_minutes: As in ``TrainingConfig``.
+
+    Attributes:
+        schedule: How far the training is; its steps are those of all blocks.
     """
 
     def __init__(
@@ -48,17 +54,35 @@ class SecondStageTrainer:
         recipe: SecondStageRecipe,
         directory: Path,
         settings: dict[str, Any],
+        max_minutes: float | None = None,
     ) -> None:
         self.stage, self.log_likelihood_ratio = stage.train(), log_likelihood_ratio
         self.blocks, self.loss, self.config = blocks, recipe.loss, recipe.training
-        self.steps = recipe.training.blocks * recipe.steps_per_block  # in all
+        self.schedule = Schedule(
+            steps=recipe.training.blocks * recipe.steps_per_block,
+            validate_every=recipe.training.validate_every * recipe.steps_per_block,
+            max_minutes=max_minutes,
+        )
         self.directory, self.settings = directory, settings
         self.ema = AveragedModel(stage, multi_avg_fn=ema_update(self.config.ema_decay), use_buffers=True)
         self.optimizers = make_optimizers(stage, self.config)
         self.block = self.step = 0
 
+    @property
+    def place(self) -> float:
+        """The place of the next step in the schedule."""
+        return self.schedule.place(self.step)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the schedule has ended."""
+        return self.place >= self.schedule.steps
+
     def train_block(self, interrupted: Callable[[], bool] = lambda: False) -> SecondStageLoss:
-        """Trains on the next block, until its fresh starts are used up; returns the mean of each term of the loss.
+        """Trains on the next block, until its fresh starts or the time are used up.
+
+        Returns:
+            The mean of each term of the loss.
 
         Args:
             interrupted: Whether to stop after a step. The state is then that of no checkpoint.
@@ -68,21 +92,25 @@ class SecondStageTrainer:
             FloatingPointError: If the loss is not finite.
             KeyboardInterrupt: If interrupted; the last checkpoint stays.
         """
+        last = time.monotonic()
         block = self.blocks[self.block]
         device = next(self.stage.parameters()).device
         log_likelihood_ratio = self.log_likelihood_ratio(block.scenes.images.to(device))  # (N, C, H, W)
         shares, total = self.config.batch_shares, sum(self.config.batch_shares)
         results: Results = []
-        used, terms = 0, []
+        terms: list[Tensor] = []
+        used = 0
         while True:
             aged = [(index[:n], boxes[:n]) for (index, boxes), n in zip(results, shares[1:], strict=False)]
             fresh = total - sum(len(index) for index, _ in aged)
-            if used + fresh > len(block.boxes):
+            if used + fresh > len(block.boxes) or (terms and self.is_over):
                 break
             rows = [(block.image_index[used : used + fresh], block.boxes[used : used + fresh].to(device)), *aged]
             used += fresh
             step_terms, results = self._train_step(block, log_likelihood_ratio, rows)
             terms.append(torch.stack(step_terms).detach())
+            now = time.monotonic()
+            self.schedule.seconds, last = self.schedule.seconds + now - last, now
             if interrupted():
                 raise KeyboardInterrupt(
                     f"stopped in block {self.block + 1} of {self.config.blocks} of the second stage, the blocks before "
@@ -96,7 +124,7 @@ class SecondStageTrainer:
     def _train_step(self, block: Block, log_likelihood_ratio: Tensor, rows: Results) -> tuple[SecondStageLoss, Results]:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(self.step, self.config, self.steps)
+                group["lr"] = learning_rate(self.place, self.config, self.schedule.steps)
         lengths = [len(index) for index, _ in rows]
         index, boxes = (torch.cat(part) for part in zip(*rows, strict=True))
         with autocast(boxes.device, self.config.precision):
@@ -128,6 +156,7 @@ class SecondStageTrainer:
             "stage": self.stage.state_dict(),
             "average": self.ema.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedule": self.schedule.state(),
             "settings": self.settings,
         }
         save_checkpoint(self.directory / "checkpoint.pt", state)
@@ -155,3 +184,4 @@ class SecondStageTrainer:
         for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
             restore_optimizer(optimizer, its_state)
         self.block, self.step = state["block"], state["step"]
+        self.schedule.restore(state["schedule"])

@@ -20,6 +20,7 @@ from centerdet.synthetic.batches import CurriculumConfig, SyntheticBatches
 from centerdet.synthetic.scenes import SyntheticScenes
 from centerdet.training.config import Config
 from centerdet.training.finish import FIRST_STAGE, REFINEMENT, SECOND_STAGE, add_step
+from centerdet.training.schedule import CALIBRATION_SHARE, TimeLimits, divide_time, limit_time
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.second_stage_fit import fit_second_stage
 from centerdet.training.trainer import fit
@@ -57,7 +58,7 @@ def train_synthetic(
             device=device,
         ),
         [scenes[index] for index in range(config.validation.scenes)],
-        config=config.training,
+        config=replace(config.training, max_minutes=_time_limits(config).first_stage),
         directory=directory,
         device=device,
         resume=resume,
@@ -78,7 +79,7 @@ def calibrate_best(directory: str | Path, config: Config, *, device: torch.devic
     """
 
     def step(detector: Detector) -> tuple[Detector, EvaluationReport]:
-        return detector, _calibrate(detector, config)
+        return detector, _calibrate(detector, config, _time_limits(config).first_stage)
 
     return add_step(Path(directory) / "best.safetensors", FIRST_STAGE, step, device=device)
 
@@ -105,7 +106,7 @@ def add_second_stage(
     """
     if (recipe := config.second_stage) is None:
         return None
-    path = Path(directory) / "best.safetensors"
+    path, minutes = Path(directory) / "best.safetensors", _time_limits(config).second_stage
 
     def step(detector: Detector) -> tuple[Detector, EvaluationReport]:
         validation = SyntheticScenes(config.validation.seed, config=config.scenes)
@@ -117,8 +118,9 @@ def add_second_stage(
             directory=path.parent / "second_stage",
             seed=config.training.seed,
             other_first_stages=other_first_stages,
+            max_minutes=minutes,
         )
-        return detector, _calibrate(detector, config)
+        return detector, _calibrate(detector, config, minutes)
 
     return add_step(path, SECOND_STAGE, step, device=device)
 
@@ -154,14 +156,22 @@ def calibrate_refinement(
     def step(detector: Detector) -> tuple[Detector, EvaluationReport]:
         refinement = detector.refinement = RefinementConfig(scene=prior)
         refined = detector.with_refinement()
-        report = _calibrate(refined, config)
+        report = _calibrate(refined, config, _time_limits(config).refinement, share=1.0)
         detector.refinement = replace(refinement, threshold=refined.threshold, calibration=refined.calibration)
         return detector, report
 
     return add_step(Path(directory) / "best.safetensors", REFINEMENT, step, device=device)
 
 
-def _calibrate(detector: Detector | RefinedDetector, config: Config) -> EvaluationReport:
-    """Calibrates a detector on the scenes that follow those of the validation."""
+def _time_limits(config: Config) -> TimeLimits:
+    refinement = config.scenes.noise_level < 1
+    return divide_time(config.training.max_minutes, second_stage=config.second_stage is not None, refinement=refinement)
+
+
+def _calibrate(
+    detector: Detector | RefinedDetector, config: Config, minutes: float | None, *, share: float = CALIBRATION_SHARE
+) -> EvaluationReport:
+    """Calibrates a detector on the scenes that follow those of the validation, in a share of a part's minutes."""
     scenes = SyntheticScenes(config.validation.seed, first=config.validation.scenes, config=config.scenes)
-    return calibrate(detector, scenes, count=config.validation.calibration_scenes, progress=True)
+    limited = limit_time(scenes, None if minutes is None else share * minutes)
+    return calibrate(detector, limited, count=config.validation.calibration_scenes, progress=True)

@@ -147,7 +147,8 @@ def _run_steps(
 ) -> None:
     """Does the remaining steps; only the main process has a logger."""
     first, config = run.step, run.config
-    with Progress(run, silent=logger is None) as progress:
+    best = run.best.get("ap", 0.0)
+    with Progress(run.schedule, step=run.step, best=best, silent=logger is None) as progress:
         while not run.is_over:
             start, place = time.monotonic(), run.place
             batch = local_share(_draw(source, run.step, place))
@@ -158,7 +159,7 @@ def _run_steps(
             stop = distributed.any_process(interrupted(), run.device)
             if logger is not None:
                 report = _write_due(run, terms, validation, logger, place=place, stop=stop)
-                progress.update(terms, report)
+                progress.update(run.step, terms.total, report)
             run.share_schedule()
             if stop and not run.is_over:
                 raise KeyboardInterrupt(

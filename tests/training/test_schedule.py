@@ -8,12 +8,15 @@ import pytest
 from centerdet.synthetic.batches import CurriculumConfig, Phase, SyntheticBatches
 from centerdet.training.config import TrainingConfig
 from centerdet.training.optim import learning_rate
-from centerdet.training.schedule import Schedule
+from centerdet.training.optim_config import OptimConfig
+from centerdet.training.schedule import Schedule, divide_time, limit_time
 from tests.helpers import SmallBatches, entries, state_of, train_tiny
+
+RATES = OptimConfig(warmup_steps=10)
 
 
 def make_schedule(**settings):
-    return Schedule(TrainingConfig(**{"steps": 100, "validate_every": 20, "warmup_steps": 10, **settings}))
+    return Schedule(**{"steps": 100, "validate_every": 20, **settings})
 
 
 def test_without_limits_the_place_is_the_step():
@@ -31,7 +34,7 @@ def test_time_moves_the_schedule_when_it_is_ahead_of_the_steps():
         schedule.seconds = 60 * minutes
         places.append(schedule.place(20))
     assert places == pytest.approx([20, 50, 100])  # a tenth of the time is for the calibration
-    rates = [learning_rate(place, schedule.config, schedule.config.steps) for place in places]
+    rates = [learning_rate(place, RATES, schedule.steps) for place in places]
     assert rates[0] > rates[1] > rates[2] == pytest.approx(0)
 
 
@@ -55,9 +58,9 @@ def test_after_a_plateau_the_learning_rate_falls_to_zero_without_a_jump():
     places = [schedule.place(step) for step in range(500, 552)]
     assert places[0] == 500
     assert places[50] == places[51] == 1000  # a tenth of 500 steps
-    rates = [learning_rate(place, schedule.config, schedule.config.steps) for place in places]
+    rates = [learning_rate(place, RATES, schedule.steps) for place in places]
     assert all(before >= after for before, after in itertools.pairwise(rates))
-    assert max(before - after for before, after in itertools.pairwise(rates)) < 0.05 * schedule.config.learning_rate
+    assert max(before - after for before, after in itertools.pairwise(rates)) < 0.05 * RATES.learning_rate
     assert not schedule.validation_is_due(700, 800)  # only the last one
     assert schedule.validation_is_due(980, 1000)
 
@@ -73,6 +76,22 @@ def test_the_state_survives_a_checkpoint():
     for wrong in ({"seconds": -1.0}, {"seconds": float("nan")}, {"stale": -1}, {"plateau": (0, 1.0)}):
         with pytest.raises(ValueError, match="schedule is invalid"):
             restored.restore({**schedule.state(), **wrong})
+
+
+@pytest.mark.parametrize("second_stage", [True, False])
+@pytest.mark.parametrize("refinement", [True, False])
+def test_the_parts_of_a_run_share_its_minutes(second_stage, refinement):
+    parts = divide_time(30, second_stage=second_stage, refinement=refinement)
+    assert sum(part or 0 for part in parts) == pytest.approx(30)
+    assert [part is not None for part in parts] == [True, second_stage, refinement]
+    assert all(part is None or part >= 3 for part in parts)
+    assert divide_time(None, second_stage=second_stage, refinement=refinement) == (None, None, None)
+
+
+def test_a_calibration_ends_with_its_time():
+    assert len(list(limit_time(range(9), 0.0, at_least=4))) == 4
+    assert list(limit_time(range(9), 1.0, at_least=4)) == list(range(9))
+    assert list(limit_time(range(9), None)) == list(range(9))
 
 
 @pytest.mark.parametrize("settings", [{"max_minutes": 0}, {"max_minutes": float("nan")}, {"patience": 0}])

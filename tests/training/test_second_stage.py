@@ -16,6 +16,7 @@ from centerdet.strict_yaml import parse
 from centerdet.training import second_stage_trainer
 from centerdet.training.checkpoint import load_checkpoint
 from centerdet.training.config import Config
+from centerdet.training.schedule import limit_time
 from centerdet.training.second_stage_config import SecondStageRecipe, StartsConfig
 from centerdet.training.second_stage_fit import fit_second_stage
 from centerdet.training.second_stage_starts import StartBlocks
@@ -168,9 +169,22 @@ class TestBothStages:
         assert_same_result(tmp_path / "run", whole)
 
 
+class SameBlock:
+    """One block, again and again."""
+
+    def __init__(self, block):
+        self.block = block
+
+    def __getitem__(self, number):
+        return self.block
+
+
+def make_block(number):
+    return centerdet.Batch(*(part.repeat(2, *[1] * (part.ndim - 1))[:6] for part in SmallBatches()[number]))
+
+
 def fit(folder, *, recipe=RECIPE, detector=None, **options):
-    blocks = [SmallBatches()[step] for step in range(recipe.training.blocks)]
-    blocks = [centerdet.Batch(*(part.repeat(2, *[1] * (part.ndim - 1))[:6] for part in block)) for block in blocks]
+    blocks = [make_block(number) for number in range(recipe.training.blocks)]
     return fit_second_stage(detector or make_detector(), blocks, VALIDATION, recipe=recipe, directory=folder, **options)
 
 
@@ -245,6 +259,52 @@ def test_the_promised_number_of_steps_is_done(tmp_path):
     rates = [entry["learning_rate"] for entry in entries(tmp_path) if "loss" in entry]
     assert rates[-1] == pytest.approx(0, abs=1e-9)
     assert rates[-2] > 1e-5
+
+
+def test_it_ends_with_its_time(tmp_path):
+    """In the middle of a block, with a learning rate of zero; a resumed run changes nothing."""
+    recipe = replace(RECIPE, training=replace(RECIPE.training, blocks=10**6, validate_every=10**6))
+    options = {"recipe": recipe, "directory": tmp_path, "max_minutes": 0.03}
+    blocks = SameBlock(make_block(0))
+    fit_second_stage(make_detector(), blocks, VALIDATION, **options)
+    state, lines = load_checkpoint(tmp_path / "checkpoint.pt", settings=None), entries(tmp_path)
+    assert 1 < state["step"] < recipe.training.blocks
+    assert state["schedule"]["seconds"] < 20
+    assert [line["step"] for line in lines if "validation" in line] == [state["step"]]
+    assert lines[-2]["learning_rate"] == pytest.approx(0, abs=1e-9)
+    before = contents(tmp_path)
+    fit_second_stage(make_detector(), blocks, VALIDATION, **options)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["scenes", "images"])
+def test_both_stages_and_all_calibrations_share_the_minutes(commands, tmp_path, name, capsys, monkeypatch):
+    run, arguments = commands[0][name]
+    many = ["training.steps=100000", "training.validate_every=100000", "second_stage.training.blocks=100000"]
+    many += ["validation.calibration_scenes=100000"] if name == "scenes" else []
+    command = [*arguments, *(part for value in many for part in ("--set", value)), "--max-minutes", "0.05"]
+    monkeypatch.setitem(limit_time.__kwdefaults__, "at_least", 4)
+    assert run([*command, "--out", str(tmp_path / "run")]) == 0
+    detector = centerdet.load(tmp_path / "run" / "best.safetensors")
+    assert detector.second_stage is not None
+    assert detector.metadata["second_stage"]["samples"] < 100
+    for folder in (tmp_path / "run", tmp_path / "run" / "second_stage"):
+        state = load_checkpoint(folder / "checkpoint.pt", settings=None)
+        assert 1 <= state["step"] < 1000
+        assert state["schedule"]["seconds"] < 15
+    assert "second stage: 0:00:" in capsys.readouterr().err
+
+
+def test_a_stopped_training_with_a_time_limit_continues_with_the_time_that_is_left(tmp_path, monkeypatch):
+    signal_in_block(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, max_minutes=60)
+    before = load_checkpoint(tmp_path / "checkpoint.pt", settings=None)
+    assert before["block"] == 1
+    fit(tmp_path, max_minutes=60)
+    after = load_checkpoint(tmp_path / "checkpoint.pt", settings=None)
+    assert after["schedule"]["seconds"] > before["schedule"]["seconds"] > 0
+    assert after["block"] == 3
 
 
 @pytest.mark.parametrize(
