@@ -29,17 +29,15 @@ def select_device(name: str | None) -> torch.device:
     """Returns the torch device of that name; for ``None``, the GPU if there is one, else the CPU.
 
     Raises:
-        ValueError: If the device does not exist.
+        ValueError: If the device does not exist, or torch cannot use it here.
     """
     import torch  # slow to import: only when a command runs, so that --help is fast
 
+    from centerdet.detector.device import check_device
+
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros((), device=name).item()
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"cannot use device {name!r}: {str(error).splitlines()[0]}") from None
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return check_device(name)
 
 
 def add_noise_level_option(parser: argparse.ArgumentParser) -> None:

@@ -102,8 +102,11 @@ def format_row(cells: Sequence[str]) -> str:
 
 
 def name_cell(name: str) -> str:
-    """Returns a file's name for a cell: one that a spreadsheet would execute gets ``./``, which names the same file."""
-    return f"./{name}" if name.startswith(_FORMULA_STARTS) else name
+    """Returns a file's name for a cell.
+
+    One that a spreadsheet would execute, or that begins with a space, gets ``./``, which names the same file.
+    """
+    return f"./{name}" if name.startswith(_FORMULA_STARTS) or name[:1].isspace() else name
 
 
 def _parse_row(header: list[str], row: list[str]) -> tuple[str, dict[str, float]]:

@@ -152,29 +152,35 @@ def assign_entries(
 
 
 def _names_by_end(names: Iterable[str]) -> dict[str, set[str]]:
-    """Returns the names by every end of their paths: ``a/b.png`` by itself and by ``b.png``."""
+    """Returns the names by every end of their paths, also as XML has them: ``a/b.png`` by itself and by ``b.png``."""
     ends: dict[str, set[str]] = {}
     for name in names:
-        parts = name.split("/")
-        for start in range(len(parts)):
-            ends.setdefault("/".join(parts[start:]), set()).add(name)
+        for end in (end for spelling in {name, xml_name(name)} for end in _path_ends(spelling)):
+            ends.setdefault(end, set()).add(name)
     return ends
+
+
+def _path_ends(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _find_name(image: str, names: Mapping[str, set[str]], folder: Path) -> str:
     """Returns the name of the image whose path agrees best with what a labelling tool names.
 
-    The whole name is looked for first, in any folder of the tool; then its last parts, if the tool left out folders.
+    The whole name is looked for first, in any folder of the tool; then its last parts, if the tool left out folders. A
+    backslash is first taken as a part of the name.
 
     Raises:
         ValueError: If no image, or more than one, agrees with it.
     """
-    parts = image.replace("\\", "/").split("/")
-    ends = ["/".join(parts[start:]) for start in range(len(parts))]
-    ends.append(_UPLOAD_PREFIX.sub("", parts[-1]))
+    ends = [end for spelling in (image, image.replace("\\", "/")) for end in _path_ends(spelling)]
+    ends.append(_UPLOAD_PREFIX.sub("", ends[-1]))
     for end in ends:
-        if end in names.get(end, set()):
-            return end
+        found = names.get(end, set())
+        whole = [name for name in found if end == name] or [name for name in found if end == xml_name(name)]
+        if len(whole) == 1:
+            return whole[0]
     for end in ends:
         found = names.get(end, set())
         if len(found) == 1:

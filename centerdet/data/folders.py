@@ -1,4 +1,4 @@
-"""Listing of folders: every file once, no silent omission, no endless loop of links."""
+"""Listing of folders: every file once, no silent omission, no endless loop of links, nothing of the kernel's."""
 
 from __future__ import annotations
 
@@ -6,23 +6,33 @@ import fnmatch
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+# File systems that show the state of the kernel. They hold no user's files, and may seem endless.
+_KERNEL_SYSTEMS = {
+    *("proc", "sysfs", "cgroup", "cgroup2", "devpts", "devtmpfs", "debugfs", "tracefs", "securityfs", "selinuxfs"),
+    *("configfs", "efivarfs", "pstore", "bpf", "binfmt_misc", "fusectl", "mqueue", "nsfs"),
+}
 
 
 def list_files(folder: Path, *, unlisted: list[Path] | None = None) -> list[Path]:
     """Returns everything in a folder and its subfolders that is no folder, sorted by name; links that lead nowhere too.
 
     Links to folders are followed. A folder that is reached in two ways is listed once, by its real place if that is
-    inside, so that a loop of links ends.
+    inside, so that a loop of links ends. Subfolders in file systems of the kernel, such as ``/proc``, are left out.
 
     Args:
         folder: The folder.
         unlisted: Receives the subfolders that cannot be listed; ``None``: they raise an error.
 
     Raises:
-        ValueError: If a subfolder cannot be listed.
+        ValueError: If a subfolder cannot be listed, or the folder itself is in a file system of the kernel.
     """
     failed: list[Path] = []
+    with suppress(OSError):  # _walk notices it
+        if folder.stat().st_dev in _kernel_devices():
+            raise ValueError(f"{folder} shows the state of the system, it holds no files; name another folder")
     files = [path for place in _walk(folder, failed) for path in _scan(place, failed)[0]]
     if failed and unlisted is None:
         raise ValueError(f"cannot list the folder {failed[0]}; make it readable, or remove it")
@@ -32,9 +42,10 @@ def list_files(folder: Path, *, unlisted: list[Path] | None = None) -> list[Path
 
 
 def _walk(folder: Path, failed: list[Path]) -> Iterator[Path]:
-    """Yields a folder and its subfolders, each real folder once; links come last."""
+    """Yields a folder and its subfolders, each real folder once; links come last. None is in a kernel's file system."""
     waiting, links = [folder], list[Path]()
     seen: set[tuple[int, int]] = set()  # device and inode
+    kernel = _kernel_devices()
     while waiting or links:
         place = waiting.pop() if waiting else links.pop(0)
         try:
@@ -42,12 +53,26 @@ def _walk(folder: Path, failed: list[Path]) -> Iterator[Path]:
         except OSError:  # a loop of links
             failed.append(place)
             continue
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in seen or status.st_dev in kernel:
             continue
         seen.add((status.st_dev, status.st_ino))
         yield place
         for path in _scan(place, failed)[1]:
             (links if path.is_symlink() else waiting).append(path)
+
+
+def _kernel_devices() -> set[int]:
+    """Returns the devices of the kernel's own file systems; none where the system does not list them, as on macOS."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return set()
+    devices = set()
+    for fields in (line.split() for line in lines):  # see proc_pid_mountinfo(5): the type follows a lone "-"
+        if "-" in fields[6:] and fields[fields.index("-", 6) + 1] in _KERNEL_SYSTEMS:
+            major, minor = fields[2].split(":")
+            devices.add(os.makedev(int(major), int(minor)))
+    return devices
 
 
 def _scan(folder: Path, failed: list[Path]) -> tuple[list[Path], list[Path]]:

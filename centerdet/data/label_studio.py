@@ -168,5 +168,5 @@ def _image_path(data: Mapping[str, Any]) -> str:
         address = urlsplit(texts[0])
     except ValueError as error:
         raise ValueError(f"the address {texts[0]!r} of the image is wrong: {error}") from None
-    local = parse_qs(address.query).get("d")
-    return local[0] if local else unquote(address.path)
+    local = parse_qs(address.query, errors="surrogateescape").get("d")  # bytes that are not UTF-8, as names of files
+    return local[0] if local else unquote(address.path, errors="surrogateescape")

@@ -16,6 +16,7 @@ from torch import Tensor
 from centerdet.box import Detection
 from centerdet.detector.base import NO_NOISE_LEVEL, NOT_FINITE, BaseDetector
 from centerdet.detector.calibration import Calibration
+from centerdet.detector.device import check_device
 from centerdet.detector.inference import InferenceNetwork
 from centerdet.detector.refined import RefinedDetector, RefinementConfig
 from centerdet.detector.second_stage import SecondStageSetup, decode_with_second_stage, find_peaks
@@ -240,18 +241,13 @@ class Detector(BaseDetector):
         """Moves the detector to a torch device, and returns it.
 
         Raises:
-            ValueError: If there is no such device.
+            ValueError: If there is no such device, or torch cannot use it here.
         """
-        try:
-            if torch.device(device).type == "meta":
-                raise RuntimeError("it has no memory, so nothing can be computed; use cpu or cuda")
-            self.network.to(device)
-            self._inference.to(device)
-            if self._fused_stage is not None:
-                self._fused_stage.to(device)
-        except (RuntimeError, AssertionError, TypeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"cannot use device {str(device)!r}: {reason}") from None
+        device = check_device(device)
+        self.network.to(device)
+        self._inference.to(device)
+        if self._fused_stage is not None:
+            self._fused_stage.to(device)
         return self
 
     def save(self, path: str | Path) -> None:

@@ -26,6 +26,13 @@ def test_the_longest_end_of_a_path_decides(tmp_path):
     assert errors == ["entry 0: 'c.png' could be one/c.png or two/c.png; give the images different names"]
 
 
+def test_names_with_backslashes_and_bytes_that_are_not_utf_8(tmp_path):
+    names = ["back\\slash.png", "sub/a.png", "\udcff.png", "sub/\udcff.png", "a\x1b.png"]
+    references = ["back\\slash.png", "sub\\a.png", r"\xff.png", r"x/sub/\xff.png", r"a\x1b.png"]
+    assert assign(tmp_path, references, names) == ({name: [] for name in names}, [])
+    assert assign(tmp_path, [r"a\x1b.png", "a\x1b.png"], ["a\x1b.png", r"a\x1b.png"])[1] == []
+
+
 def test_entries_of_other_splits_are_ignored(tmp_path):
     assert assign(tmp_path, ["a.png", "other.png"], ["a.png"], known=["other.png"]) == ({"a.png": []}, [])
 

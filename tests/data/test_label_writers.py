@@ -12,7 +12,7 @@ from centerdet import RotatedBox
 from centerdet.data.config import DataConfig, SplitConfig
 from centerdet.data.formats import READERS
 from centerdet.data.label_writers import write_labels
-from centerdet.data.labels import ErrorCollector
+from centerdet.data.labels import ErrorCollector, ImageFolder
 from centerdet.data.splits import read_split
 from tests.helpers import assert_same_box, label_boxes, write_images
 
@@ -20,16 +20,22 @@ NAMES = ["000.png", "001.png"]
 
 
 @pytest.mark.parametrize("format", READERS)
-@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\x1b[31m", b"a\nb", b"<b>&\"'"])
-def test_any_name_of_an_image_is_written_as_a_valid_file(format, name, tmp_path):
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\x1b[31m", b"a\nb", b"<b>&\"'", b"a\\b", b" a", b"sub/\xff"])
+def test_any_name_of_an_image_is_written_as_a_valid_file_and_read_back(format, name, tmp_path):
     image = os.fsdecode(name + b".png")
     write_labels(format, tmp_path / "labels", {image: None}, {image: (320, 200)})
-    (file,) = [path for path in (tmp_path / "labels", *tmp_path.glob("labels/*")) if path.is_file()]
+    (file,) = [path for path in (tmp_path / "labels", *tmp_path.glob("labels/**/*")) if path.is_file()]
     content = file.read_bytes()
     if content.startswith(b"<"):
         ElementTree.fromstring(content)
     elif content.startswith((b"{", b"[")):
         json.loads(content)
+    images = ImageFolder(folder=tmp_path / "images", sizes={image: (320, 200)}, known_names={image})
+    (images.folder / image).parent.mkdir(parents=True)
+    (images.folder / image).touch()
+    errors, has_heading = ErrorCollector(), format != "rolabelimg"
+    found = READERS[format].read_labels(tmp_path / "labels", images, has_heading=has_heading, errors=errors)
+    assert (found, errors.messages) == ({image: []}, [])
 
 
 @pytest.mark.parametrize("format", READERS)

@@ -93,6 +93,16 @@ def test_loops_of_links_end(tmp_path):
     assert find_files([f"{tmp_path}/**/*.png"]) == wanted
 
 
+def test_folders_of_the_kernel_are_left_out_and_cannot_be_named(tmp_path):
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((64, 64), np.uint8))
+    (tmp_path / "to_system").symlink_to("/proc/self")
+    assert list_files(tmp_path) == [tmp_path / "0.png"]
+    assert find_files([str(tmp_path), f"{tmp_path}/**"]) == [tmp_path / "0.png"] * 2
+    with pytest.raises(ValueError, match="^/proc/self shows the state of the system, it holds no files"):
+        find_files(["/proc/self"])
+    assert expand_pattern("/proc/self/**/*.png") == []
+
+
 def test_links_to_folders_elsewhere_are_followed(tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "images").mkdir()
