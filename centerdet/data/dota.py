@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centerdet.box import RotatedBox
+from centerdet.data.drawn_box import drawn_corners
 from centerdet.data.labels import ErrorCollector, ImageFolder, Label, name_without_suffix, read_label_folder
 from centerdet.data.text_labels import read_corners, read_text_labels
 
@@ -35,7 +36,7 @@ def read_file(path: Path, *, size: tuple[int, int], has_heading: bool, errors: E
 
 def format_line(box: RotatedBox, *, category: str = "object") -> str:
     """Returns the line of an object of difficulty 0."""
-    return " ".join([*(f"{value:.4f}" for value in box.corners().flatten()), category, "0"])
+    return " ".join([*(f"{value:.4f}" for value in drawn_corners(box).flatten()), category, "0"])
 
 
 def _parse_line(line: str) -> NDArray[np.float64] | None:

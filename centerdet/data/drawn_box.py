@@ -1,6 +1,8 @@
 """Boxes as labelling tools draw them: centre, size, and a clockwise angle. The top of the unturned box is the nose.
 
 Tools measure x to the right and y down, as ``centerdet.box`` does, but turn clockwise, from a box whose nose points up.
+They measure from the image's outer corner: (0, 0) is the top left corner of the first pixel, whose centre is at (0.5,
+0.5), and (width, height) the bottom right corner of the last one. All formats but CSV are of this kind.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from centerdet.box import RotatedBox, box_from_corners
 
 Nose = Literal["top", "right", "bottom", "left"]
 
+PIXEL_CENTER = 0.5  # px, of the first pixel as tools measure; in ``centerdet.box`` it is 0
+
 _QUARTER_TURNS = {"top": 0, "right": 1, "bottom": 2, "left": 3}  # clockwise, from the top to that side
 
 
@@ -22,8 +26,8 @@ class DrawnBox(NamedTuple):
     """A box drawn upright and then turned about its centre.
 
     Attributes:
-        x: Centre, px to the right.
-        y: Centre, px down.
+        x: Centre, px to the right of the image's left edge.
+        y: Centre, px below its top edge.
         width: Length of the top side, px.
         height: Length of the other two sides, px.
         angle: Clockwise turn on the screen, rad.
@@ -38,7 +42,8 @@ class DrawnBox(NamedTuple):
     @classmethod
     def from_box(cls, box: RotatedBox) -> DrawnBox:
         """Returns the drawn box whose top is the nose of a box; its angle is in [0, 2 pi)."""
-        return cls(x=box.x, y=box.y, width=box.width, height=box.height, angle=(math.pi - box.yaw) % (2 * math.pi))
+        x, y, angle = box.x + PIXEL_CENTER, box.y + PIXEL_CENTER, (math.pi - box.yaw) % (2 * math.pi)
+        return cls(x=x, y=y, width=box.width, height=box.height, angle=angle)
 
     def to_box(self, *, has_heading: bool = True) -> RotatedBox:
         """Returns the box whose nose is the top of the drawn one.
@@ -49,8 +54,8 @@ class DrawnBox(NamedTuple):
         Raises:
             ValueError: If a number is not finite or a length is not positive.
         """
-        yaw = _wrap(math.pi - self.angle)
-        box = RotatedBox(x=self.x, y=self.y, yaw=yaw, width=self.width, height=self.height)
+        x, y, yaw = self.x - PIXEL_CENTER, self.y - PIXEL_CENTER, _wrap(math.pi - self.angle)
+        box = RotatedBox(x=x, y=y, yaw=yaw, width=self.width, height=self.height)
         return box if has_heading else box_from_corners(box.corners(), has_heading=False)
 
     def top_left(self) -> tuple[float, float]:
@@ -63,6 +68,16 @@ class DrawnBox(NamedTuple):
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         offsets = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]) * (self.width, self.height)
         return offsets @ np.array([(cos, sin), (-sin, cos)]) + (self.x, self.y)
+
+
+def drawn_corners(box: RotatedBox) -> NDArray[np.float64]:
+    """Returns the corners ``(4, 2)`` of a box, in the order of ``RotatedBox.corners``, as tools measure."""
+    return box.corners() + PIXEL_CENTER
+
+
+def box_from_drawn_corners(corners: NDArray[np.float64], *, has_heading: bool = True) -> RotatedBox:
+    """Fits a box to corners as tools measure them; as ``centerdet.box.box_from_corners``."""
+    return box_from_corners(corners - PIXEL_CENTER, has_heading=has_heading)
 
 
 def turn_nose(box: RotatedBox, nose: Nose) -> RotatedBox:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from centerdet.box import box_from_corners
 from centerdet.data.documents import check_size, get_list, get_number, read_json
+from centerdet.data.drawn_box import box_from_drawn_corners
 from centerdet.data.labels import ErrorCollector, Label, is_missing
 
 _CORNERS = 4
@@ -54,7 +54,7 @@ def read_shapes(
                     points = _read_points(shape, shape_type)
                     if points is not None:
                         corners = find_nose_first(points, shape)
-                        labels.append(Label(box_from_corners(corners, has_heading=has_heading), place))
+                        labels.append(Label(box_from_drawn_corners(corners, has_heading=has_heading), place))
     return labels
 
 

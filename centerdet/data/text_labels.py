@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from centerdet.box import box_from_corners
+from centerdet.data.drawn_box import box_from_drawn_corners
 from centerdet.data.labels import ErrorCollector, Label, is_missing, read_number
 from centerdet.files import read_regular
 
@@ -46,7 +46,7 @@ def read_text_labels(
         with errors.collect(place):
             corners = parse_line(line) if line.strip() else None
             if corners is not None:
-                labels.append(Label(box_from_corners(corners, has_heading=has_heading), place))
+                labels.append(Label(box_from_drawn_corners(corners, has_heading=has_heading), place))
     return labels
 
 

@@ -1,7 +1,7 @@
 """YOLO-OBB labels: one text file per image, one object per line.
 
-A line is ``class x1 y1 x2 y2 x3 y3 x4 y4``, with x divided by the image's width and y by its height. Values outside
-[0, 1] are allowed. Format: https://docs.ultralytics.com/datasets/obb
+A line is ``class x1 y1 x2 y2 x3 y3 x4 y4``, with x divided by the image's width and y by its height: 0 and 1 are the
+edges of the image. Values outside are allowed. Format: https://docs.ultralytics.com/datasets/obb
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centerdet.box import RotatedBox
+from centerdet.data.drawn_box import drawn_corners
 from centerdet.data.labels import ErrorCollector, ImageFolder, Label, name_without_suffix, read_label_folder
 from centerdet.data.text_labels import read_corners, read_text_labels
 
@@ -35,7 +36,7 @@ def read_file(path: Path, *, size: tuple[int, int], has_heading: bool, errors: E
 
 def format_line(box: RotatedBox, *, size: tuple[int, int]) -> str:
     """Returns the line of an object of class 0; ``size`` is the image's (width, height), px."""
-    return " ".join(["0", *(f"{value:.8f}" for value in (box.corners() / size).flatten())])
+    return " ".join(["0", *(f"{value:.8f}" for value in (drawn_corners(box) / size).flatten())])
 
 
 def _parse_line(line: str, *, size: tuple[int, int]) -> NDArray[np.float64]:

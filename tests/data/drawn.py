@@ -1,6 +1,6 @@
 """A box of 20 x 40 px about (100, 50), drawn upright and turned into each quadrant, with numbers worked out by hand.
 
-In an image of 200 x 100 px. The nose is the top of the box before the turn.
+In an image of 200 x 100 px, measured from its top left corner. The nose is the top of the box before the turn.
 """
 
 import numpy as np
@@ -27,9 +27,9 @@ def corners(turn):
 
 
 def assert_drawn(box, turn):
-    """A box has the size, place and heading of the drawn one."""
-    np.testing.assert_allclose((box.x, box.y, box.width, box.height), (100, 50, 20, 40), atol=1e-3)
-    np.testing.assert_allclose(box.nose(), TURNS[turn][1], atol=1e-3)
+    """A box has the size, place and heading of the drawn one; its integers are the centres of pixels."""
+    np.testing.assert_allclose((box.x, box.y, box.width, box.height), (99.5, 49.5, 20, 40), atol=1e-3)
+    np.testing.assert_allclose(box.nose() + 0.5, TURNS[turn][1], atol=1e-3)
 
 
 def read(format, labels, names, *, size=SIZE, has_heading=True):

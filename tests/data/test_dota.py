@@ -34,7 +34,7 @@ def test_metadata_is_ignored_and_difficulty_may_be_missing(tmp_path):
     )
     labels, errors = read(path, has_heading=False)
     assert errors == []
-    assert_same_box(labels[0].box, RotatedBox(x=30, y=30, yaw=math.pi / 2, width=20, height=40), turns=2)
+    assert_same_box(labels[0].box, RotatedBox(x=29.5, y=29.5, yaw=math.pi / 2, width=20, height=40), turns=2)
     assert labels[1].place.endswith("line 5")
 
 

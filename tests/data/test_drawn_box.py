@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 
 from centerdet import RotatedBox
-from centerdet.data.drawn_box import DrawnBox, turn_nose
+from centerdet.data.drawn_box import DrawnBox, box_from_drawn_corners, turn_nose
+from centerdet.data.yolo_obb import format_line
 from tests.data.drawn import TURNS, assert_drawn, corners
 from tests.helpers import assert_same_box, label_boxes
 
@@ -27,9 +28,19 @@ def test_a_box_is_drawn_and_read_back(box):
     assert_same_box(drawn.to_box(), box)
 
 
+def test_tools_measure_from_the_outer_corner_of_the_first_pixel():
+    """A box around all pixels of an image of 200 x 100 px goes from (0, 0) to (200, 100)."""
+    whole = RotatedBox(99.5, 49.5, math.pi, 200, 100)
+    corners = [[0, 0], [200, 0], [200, 100], [0, 100]]
+    np.testing.assert_allclose(DrawnBox.from_box(whole).corners(), corners, atol=1e-9)
+    assert_same_box(box_from_drawn_corners(np.array(corners)), whole)
+    line = [float(word) for word in format_line(whole, size=(200, 100)).split()[1:]]
+    assert sorted(zip(line[::2], line[1::2], strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
 def test_without_a_heading_the_yaw_is_that_of_the_longer_side():
     box = DrawnBox(100, 50, 40, 20, math.pi).to_box(has_heading=False)
-    assert_same_box(box, RotatedBox(100, 50, math.pi / 2, 20, 40), turns=2)
+    assert_same_box(box, RotatedBox(99.5, 49.5, math.pi / 2, 20, 40), turns=2)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +55,6 @@ def test_without_a_heading_the_yaw_is_that_of_the_longer_side():
 def test_another_side_can_be_the_nose(nose, yaw, size):
     upright = DrawnBox(100, 50, 20, 40, 0).to_box()
     turned = turn_nose(upright, nose)
-    assert_same_box(turned, RotatedBox(100, 50, yaw, *size))
+    assert_same_box(turned, RotatedBox(99.5, 49.5, yaw, *size))
     middle = {"top": (100, 30), "right": (110, 50), "bottom": (100, 70), "left": (90, 50)}[nose]
-    np.testing.assert_allclose(turned.nose(), middle, atol=1e-6)
+    np.testing.assert_allclose(turned.nose() + 0.5, middle, atol=1e-6)
