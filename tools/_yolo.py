@@ -14,8 +14,9 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from centerdet.box import Detection, RotatedBox, box_from_corners
+from centerdet.box import Detection, RotatedBox
 from centerdet.data.dataset import Dataset
+from centerdet.data.drawn_box import box_from_drawn_corners, drawn_corners
 from centerdet.data.image_io import image_size
 from centerdet.files import make_folder, write_atomically
 from tools._subset import link_files
@@ -51,7 +52,7 @@ def write_yolo_dataset(splits: dict[str, Dataset], folder: Path) -> Path:
 
 def format_label(box: RotatedBox, size: tuple[int, int]) -> str:
     """Returns the line of a label; size: width and height of the image, px."""
-    corners = (box.corners() / size).clip(0, 1)
+    corners = (drawn_corners(box) / size).clip(0, 1)
     return f"0 {' '.join(f'{value:.6f}' for value in corners.ravel())}\n"
 
 
@@ -140,4 +141,5 @@ class YoloDetector:
         score = float(found.conf[best])
         if score < self.threshold:
             return None
-        return Detection(box_from_corners(found.xyxyxyxy[best].numpy(), has_heading=False), score, has_heading=False)
+        box = box_from_drawn_corners(found.xyxyxyxy[best].numpy(), has_heading=False)
+        return Detection(box, score, has_heading=False)

@@ -25,7 +25,7 @@ class Boxes:
     """The boxes of one image, as Ultralytics returns them."""
 
     conf = torch.tensor([0.2, 0.6])
-    xyxyxyxy = torch.tensor(np.stack([BOXES[1].corners(), FOUND.corners()]))
+    xyxyxyxy = torch.tensor(np.stack([BOXES[1].corners(), FOUND.corners()]) + 0.5)  # it measures from the image's edge
 
     def __len__(self):
         return 2
@@ -99,7 +99,7 @@ def test_its_data_set_has_the_same_images_and_corners_within_them(data, tmp_path
             assert bool(text) == (item.box is not None)
             if item.box:
                 corners = np.array(text.split()[1:], float).reshape(4, 2) * SHAPE[::-1]
-                assert corners == pytest.approx(item.box.corners(), abs=0.01)
+                assert corners == pytest.approx(item.box.corners() + 0.5, abs=0.01)
     cut = format_label(RotatedBox(5, 40, 0.3, 20, 40), SHAPE[::-1])
     values = np.array(cut.split()[1:], float)
     assert values.min() == 0
