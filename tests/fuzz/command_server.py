@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOBODY = 65534  # a user without rights
 SCRIPTS = {"centerdet": "centerdet.cli.main", "main.py": "main", "train.py": "train", "visualize.py": "tools.visualize"}
+TOOLS = "benchmark", "profile_training", "symmetry", "robustness", "replay_batch"  # imported when they run
 PRELOADED = [
     *("centerdet.data.validate", "centerdet.data.dataset", "centerdet.data.predict", "centerdet.cli.writers"),
     *("centerdet.evaluation.html_report", "centerdet.training.own_images", "centerdet.export.onnx", "tqdm"),
@@ -54,7 +55,8 @@ def run(request):
     if request["unprivileged"] and os.getuid() == 0:
         os.setresuid(NOBODY, NOBODY, NOBODY)
     signal.alarm(request["seconds"])
-    code = importlib.import_module(SCRIPTS[request["script"]]).main(request["arguments"])
+    tools = {f"{name}.py": f"tools.{name}" for name in TOOLS}
+    code = importlib.import_module((SCRIPTS | tools)[request["script"]]).main(request["arguments"])
     for stream in (sys.stdout, sys.stderr):  # as the interpreter does at its end
         if stream is not None:
             stream.flush()

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,10 +28,10 @@ CONFIG = f"{COMMON}batch_size: 1\ncrop_size: 64\n"
 SCENES = f"{COMMON}curriculum: {{batch_size: 1}}\nvalidation: {{scenes: 2, calibration_scenes: 2}}\n"
 
 
-@pytest.fixture(scope="session")
-def server():
-    """The process of command_server.py."""
-    command = [sys.executable, str(ROOT / "tests" / "fuzz" / "command_server.py")]
+@contextmanager
+def start_server(*options):
+    """Runs command_server.py, with options of Python's own."""
+    command = [sys.executable, *options, str(ROOT / "tests" / "fuzz" / "command_server.py")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
@@ -39,6 +40,13 @@ def server():
     process.stdin.close()
     process.stdout.close()
     process.wait()
+
+
+@pytest.fixture(scope="session")
+def server():
+    """The process of command_server.py."""
+    with start_server() as process:
+        yield process
 
 
 @pytest.fixture(scope="session")
@@ -78,17 +86,22 @@ def tmp_path_factory_root(path):
 @pytest.fixture
 def run(server, place, tmp_path):
     """Runs a command in the folder ``place``; returns its exit code and the lines of its two outputs."""
+    return make_run(server, place, tmp_path)
+
+
+def make_run(server, folder, outputs_folder):
+    """The function of the fixture ``run``, for a server and a folder."""
 
     def call(
         script, *arguments, stdout=None, stderr=None, file_size=None, unprivileged=False, memory=MEMORY, seconds=SECONDS
     ):
-        outputs = {"stdout": tmp_path / "stdout", "stderr": tmp_path / "stderr"}
+        outputs = {name: outputs_folder / name for name in ("stdout", "stderr")}
         for path in outputs.values():
             path.unlink(missing_ok=True)
         request = {
             "script": script,
             "arguments": [str(argument) for argument in arguments],
-            "folder": str(place),
+            "folder": str(folder),
             "stdout": stdout or str(outputs["stdout"]),
             "stderr": stderr or str(outputs["stderr"]),
             "memory": memory,
