@@ -25,13 +25,11 @@ from centerdet.detector.base import BaseDetector
 from centerdet.evaluation.error_analysis import error_analysis
 from centerdet.evaluation.metrics import predict_all, predict_stages
 from centerdet.evaluation.report import EvaluationReport, EvaluationResults, format_table, summarise
-from centerdet.parallel import prefetch
 from centerdet.synthetic.scenes import draw_benchmark
 
 SEED = 20_261_123  # default seed of the samples
 NUM_SAMPLES = 10_000  # gives a 95 % interval of about +- 0.005
 NETWORK, REFINED = "network alone", "with refinement"  # names of the rows
-PREFETCH = 64  # samples drawn while the detector works on as many
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -96,7 +94,7 @@ def evaluate_stages(options: argparse.Namespace, lines: list[NDArray]) -> dict[s
         noise_level=options.noise_level,
         device=select_device(options.device),
     )
-    scenes = prefetch(draw_samples(options, lines), PREFETCH)
+    scenes = draw_samples(options, lines)
     if not options.refine or detector.refinement is None:  # weights of other scenes may have none
         results = predict_all(detector, scenes, count=options.num_samples, progress=True, ignore_threshold=True)
         return {NETWORK: make_row(detector, results)}

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
-from threading import Barrier
-from typing import TypeVar
+from threading import Barrier, Lock
+from typing import Generic, TypeVar
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 
 
-def parallel_map(function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -> list[Result]:
+def parallel_map(function: Callable[[Chunk], Result], chunks: Iterable[Chunk]) -> list[Result]:
     """Calls a function on each chunk, in threads that divide torch's threads among them.
 
     Two threads with a chunk each are faster than two threads that divide every operation on one chunk, since they need
-    not wait for each other. The caller's CPU autocast also holds in the threads.
+    not wait for each other. A thread takes the next chunk when it is free, so an iterable that draws or loads its
+    chunks does so in turn in the threads, while the others compute. The caller's CPU autocast also holds in them.
 
     Returns:
         The results in the order of the chunks.
@@ -25,26 +27,51 @@ def parallel_map(function: Callable[[Chunk], Result], chunks: Sequence[Chunk]) -
     import torch  # here, since reading ahead does not need it
 
     threads = torch.get_num_threads()
-    workers = min(threads, len(chunks))
+    workers = min(threads, len(chunks)) if isinstance(chunks, Sized) else threads
     if workers <= 1:
         return [function(chunk) for chunk in chunks]
     enabled, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
-    ready = Barrier(workers + 1)
+    ready, queue = Barrier(workers + 1), _Queue(chunks)
+    results: dict[int, Result] = {}
 
-    def set_up_worker() -> None:
+    def work() -> None:
         torch.get_num_threads()  # the first call in a thread resets its number to the process's
         torch.set_num_threads(threads // workers)
         ready.wait()
+        with queue.closing(), torch.autocast("cpu", dtype=dtype, enabled=enabled):
+            for index, chunk in queue:
+                results[index] = function(chunk)
 
-    def call(chunk: Chunk) -> Result:
-        with torch.autocast("cpu", dtype=dtype, enabled=enabled):
-            return function(chunk)
-
-    with ThreadPoolExecutor(workers, initializer=set_up_worker) as pool:
-        results = pool.map(call, chunks)
+    with ThreadPoolExecutor(workers) as pool, queue.closing():  # closed by Ctrl-C, too
+        futures = [pool.submit(work) for _ in range(workers)]
         ready.wait()
         torch.set_num_threads(threads)  # a worker's call also sets the number of threads that start later
-        return list(results)
+        for future in futures:
+            future.result()
+    return [results[index] for index in range(len(results))]
+
+
+class _Queue(Generic[Item]):
+    """Numbered items for several threads; once it is closed, there are no more."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items, self._lock, self._closed = enumerate(items), Lock(), False
+
+    def __iter__(self) -> Iterator[tuple[int, Item]]:
+        while True:
+            with self._lock:
+                item = None if self._closed else next(self._items, None)
+            if item is None:
+                return
+            yield item
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Closes the queue in the end: a thread that fails, or finds no more items, ends the others."""
+        try:
+            yield
+        finally:
+            self._closed = True
 
 
 def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:

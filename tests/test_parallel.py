@@ -45,6 +45,44 @@ def test_an_error_in_a_thread_reaches_the_caller(two_threads):
     assert torch.get_num_threads() == 2
 
 
+def test_chunks_are_drawn_when_a_thread_is_free(two_threads):
+    drawn, at_start = [], []
+
+    def draw():
+        for number in range(40):
+            drawn.append(number)
+            yield number
+
+    def work(number):
+        at_start.append(len(drawn) - number)
+        time.sleep(0.001)
+        return number
+
+    assert parallel_map(work, draw()) == list(range(40))
+    assert max(at_start) <= 2  # the chunk and the other thread's next one
+
+
+@pytest.mark.parametrize("fails", ["function", "iterable"])
+def test_an_error_ends_the_other_threads(two_threads, fails):
+    done = []
+
+    def draw():
+        for number in range(1000):
+            if fails == "iterable" and number == 10:
+                raise OSError("no more")
+            yield number
+
+    def work(number):
+        time.sleep(0.001)
+        if fails == "function" and number == 10:
+            raise OSError("no more")
+        done.append(number)
+
+    with pytest.raises(OSError, match="no more"):
+        parallel_map(work, draw())
+    assert len(done) <= 13
+
+
 def test_prefetch_keeps_the_order_and_draws_the_next_group():
     drawn = []
 

@@ -39,6 +39,8 @@ class BaseDetector(ABC):
             for a network that has none.
     """
 
+    thread_safe = False  # whether several threads may detect at once, each with its share of torch's threads
+
     def __init__(
         self,
         *,

@@ -52,6 +52,8 @@ class Detector(BaseDetector):
             ``auto_noise_level`` is set for a network that sees plain pixels.
     """
 
+    thread_safe = True
+
     def __init__(
         self,
         network: CenterNet,
@@ -123,7 +125,7 @@ class Detector(BaseDetector):
             ValueError: If the image is invalid, or the network's output is not finite.
         """
         array = self._prepare(image)
-        heatmap = self.codec.heatmap(self._inference(self._to_trained_level(array[None])), array.shape)[0]
+        heatmap = self.codec.heatmap(self._inference(self._to_trained_level(array[None]))[1], array.shape)[0]
         if not torch.isfinite(heatmap).all():
             raise ValueError(NOT_FINITE)
         return heatmap.cpu().numpy()
@@ -167,11 +169,9 @@ class Detector(BaseDetector):
 
         @torch.inference_mode()
         def run_part(part: NDArray[np.float32]) -> tuple[Tensor, ...]:
-            pixels = torch.from_numpy(self._to_trained_level(part))[:, None].to(self._inference.device)  # (B, 1, H, W)
-            log_likelihood_ratio = self._inference.module.log_likelihood_ratio(pixels)
-            return decode(log_likelihood_ratio, self._inference.module.predict_maps(log_likelihood_ratio))
+            return decode(*self._inference(self._to_trained_level(part)))
 
-        parts = parallel_map(run_part, self._inference.split(images))
+        parts = parallel_map(run_part, self._inference.share(images))
         return tuple(torch.cat(values).cpu().numpy() for values in zip(*parts, strict=True))
 
     def _find_peaks(self, prediction: Prediction, count: int) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from centerdet.model.centernet import CenterNet, fuse
 from centerdet.model.types import Prediction
@@ -14,6 +15,7 @@ from centerdet.model.types import Prediction
 # Pixels x channels of one forward pass on a CPU: the maps of more images outgrow its cache. Four to eight images of
 # 200 x 200 px at 48 channels were fastest (docs/experiments.md).
 MAX_CPU_VALUES = 16_000_000
+MAX_CPU_PIXELS = 2_000_000  # of images that pass the second stage together: bounds the memory of their ratios
 
 
 class InferenceNetwork:
@@ -27,16 +29,22 @@ class InferenceNetwork:
         self.module = fuse(network)
         self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in torch's types
 
-    def __call__(self, images: NDArray[np.float32]) -> Prediction:
-        """Predicts the maps of images ``(B, H, W)`` in [0, 1]; call it in ``torch.inference_mode``."""
-        return self.module(torch.from_numpy(images)[:, None].to(self.device))  # (B, 1, H, W)
-
-    def split(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Splits images ``(B, H, W)`` into the batches of single forward passes: one on a GPU, small ones on a CPU."""
+    def __call__(self, images: NDArray[np.float32]) -> tuple[Tensor, Prediction]:
+        """Log-likelihood ratios and maps of images ``(B, H, W)`` in [0, 1]; call it in ``torch.inference_mode``."""
+        pixels = torch.from_numpy(images)[:, None].to(self.device)  # (B, 1, H, W)
+        ratios = self.module.log_likelihood_ratio(pixels)  # (B, C, H, W)
         size = len(images)
         if self.device.type == "cpu":
             size = max(1, MAX_CPU_VALUES // (images[0].size * self.module.config.channels[0]))
-        return np.array_split(images, math.ceil(len(images) / size))
+        maps = [self.module.predict_maps(part) for part in ratios.chunk(math.ceil(len(images) / size))]
+        return ratios, Prediction(*(torch.cat(parts) for parts in zip(*maps, strict=True)))
+
+    def share(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Shares images ``(B, H, W)`` among torch's threads; a GPU gets all of them."""
+        if self.device.type != "cpu":
+            return [images]
+        shares = max(torch.get_num_threads(), math.ceil(images.size / MAX_CPU_PIXELS))
+        return np.array_split(images, min(len(images), shares))
 
     @property
     def device(self) -> torch.device:

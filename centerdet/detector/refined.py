@@ -96,6 +96,7 @@ class RefinedDetector(BaseDetector):
 
             refiner = Refiner(config.scene)
         self._detector, self._refiner = detector, refiner
+        self.thread_safe = detector.thread_safe
 
     @property
     def unrefined(self) -> BaseDetector:

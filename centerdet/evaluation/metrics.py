@@ -6,16 +6,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager, nullcontext
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from centerdet.box import RotatedBox, paired_iou
+from centerdet.detector.base import BaseDetector
 from centerdet.detector.refined import RefinedDetector
 from centerdet.evaluation.answers import Answer, Label, as_array, normalise
 from centerdet.evaluation.report import EvaluationReport, EvaluationResults, summarise
+from centerdet.parallel import parallel_map
 
 BATCH_SIZE = 32  # images in one call of a detector
 LabelledImages = Sequence[tuple[NDArray, RotatedBox | None]]
@@ -83,12 +86,16 @@ def predict_all(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+
+    def detect(images: list[NDArray]) -> list[_Stage]:
+        start = time.perf_counter()
+        answers = _detect(detector, images)
+        return [_Stage(answers, time.perf_counter() - start)]
+
     bar = _progress_bar(scenes, count, progress)
     with _zero_threshold(detector) if ignore_threshold else nullcontext():
-        (answers,), targets, seconds = _run(
-            lambda images: [_detect(detector, images)], islice(scenes, count), batch_size, bar
-        )
-    return _compare(answers, targets, seconds)
+        (results,) = _run(detect, islice(scenes, count), batch_size, bar, threads=_thread_safe(detector))
+    return results
 
 
 def predict_stages(
@@ -108,42 +115,66 @@ def predict_stages(
         count: As in ``evaluate``.
         progress: As in ``evaluate``.
     """
-    refinement_seconds = 0.0
 
-    def detect(images: list[NDArray]) -> tuple[Sequence[Any], Sequence[Any]]:
-        nonlocal refinement_seconds
-        stages = detector.detect_stages(images)
-        refinement_seconds += stages.refinement_seconds
-        return stages.unrefined, stages.refined
+    def detect(images: list[NDArray]) -> list[_Stage]:
+        start = time.perf_counter()
+        unrefined, refined, refinement_seconds = detector.detect_stages(images)
+        seconds = time.perf_counter() - start
+        return [_Stage(unrefined, seconds - refinement_seconds), _Stage(refined, seconds)]
 
     bar = _progress_bar(scenes, count, progress)
     with _zero_threshold(detector), _zero_threshold(detector.unrefined):
-        (before, after), targets, seconds = _run(detect, islice(scenes, count), BATCH_SIZE, bar)
-    return _compare(before, targets, seconds - refinement_seconds), _compare(after, targets, seconds)
+        before, after = _run(detect, islice(scenes, count), BATCH_SIZE, bar, threads=_thread_safe(detector))
+    return before, after
+
+
+class _Stage(NamedTuple):
+    """The answers of a stage of a detector to a batch, and the seconds that they took, earlier stages included."""
+
+    answers: Sequence[Any]
+    seconds: float
+
+
+def _thread_safe(detector: Any) -> bool:
+    return isinstance(detector, BaseDetector) and detector.thread_safe
 
 
 def _run(
-    detect: Callable[[list[NDArray]], Sequence[Sequence[Any]]],
+    detect: Callable[[list[NDArray]], list[_Stage]],
     scenes: Iterator[tuple[NDArray, Label]],
     batch_size: int,
     bar: tqdm,
-) -> tuple[list[list[Answer]], NDArray[np.float64], float]:
-    """Returns the answers of each stage that ``detect`` gives, the targets ``(N, 5)``, and the seconds it took."""
-    stages: list[list[Answer]] = []
-    targets, seconds = [], 0.0
+    *,
+    threads: bool,
+) -> list[EvaluationResults]:
+    """Returns the results of each stage that ``detect`` gives.
+
+    With ``threads``, several batches are detected at once, and a batch is drawn by the thread that detects it. Seconds
+    are then those of all threads, divided by their number.
+    """
+
+    def run_batch(batch: list[tuple[NDArray, Label]]) -> tuple[list[_Stage], list[NDArray[np.float64]]]:
+        stages = detect([image for image, _ in batch])
+        stages = [_Stage([normalise(answer) for answer in answers], seconds) for answers, seconds in stages]
+        targets = [as_array(label) for _, label in batch]
+        bar.update(len(batch))
+        return stages, targets
+
+    batches = iter(lambda: list(islice(scenes, batch_size)), [])
     with bar:
-        while chunk := list(islice(scenes, batch_size)):
-            start = time.perf_counter()
-            found = detect([image for image, _ in chunk])
-            seconds += time.perf_counter() - start
-            stages = stages or [[] for _ in found]
-            for answers, stage in zip(stages, found, strict=True):
-                answers += [normalise(answer) for answer in stage]
-            targets += [as_array(label) for _, label in chunk]
-            bar.update(len(chunk))
-    if not targets:
+        done = parallel_map(run_batch, batches) if threads else [run_batch(batch) for batch in batches]
+    if not done:
         raise ValueError("evaluation needs at least one scene, got none")
-    return stages, np.array(targets), seconds
+    workers = min(torch.get_num_threads(), len(done)) if threads else 1
+    targets = np.array([target for _, part in done for target in part])
+    return [
+        _compare(
+            [answer for stage in stages for answer in stage.answers],
+            targets,
+            sum(stage.seconds for stage in stages) / workers,
+        )
+        for stages in zip(*(stages for stages, _ in done), strict=True)
+    ]
 
 
 def _progress_bar(scenes: Iterable[Any], count: int | None, progress: bool) -> tqdm:

@@ -17,7 +17,6 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -110,7 +109,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Adds the output of the convolutions to the features."""
-        return torch.relu(features + self.second(self.first(features)))
+        return self.second(self.first(features)).add_(features).relu_()  # in place: it takes less memory and time
 
 
 class CenterNet(nn.Module):
@@ -192,6 +191,8 @@ def fuse(network: CenterNet) -> CenterNet:
             if isinstance(convolution, GroupConv | LiftingConv) and isinstance(norm, GroupBatchNorm):
                 layer[0] = fuse_conv_bn_eval(convolution.to_conv().eval(), norm.to_batch_norm())
                 layer[1] = nn.Identity()
+        elif isinstance(layer, nn.ReLU):
+            layer.inplace = True
         elif isinstance(layer, GroupConv | EquivariantHead) and not isinstance(parent, nn.Sequential):
             parent.register_module(child_name, layer.to_conv())
     return fused.requires_grad_(False)

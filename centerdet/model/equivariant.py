@@ -37,7 +37,7 @@ class LiftingConv(nn.Module):
         super().__init__()
         self.stride, self.kernel_size = stride, 3 * stride
         shape = (out_channels // ORDER, in_channels, self.kernel_size, self.kernel_size)
-        self.weight = nn.Parameter(torch.randn(shape) * _he_std(in_channels, self.kernel_size))
+        self.weight = nn.Parameter(torch.randn(shape).mul_(_he_std(in_channels, self.kernel_size)))
 
     def kernel(self) -> Tensor:
         """Returns the kernel in all orientations, ``(out_channels, in_channels, 3 stride, 3 stride)``."""
@@ -69,7 +69,7 @@ class GroupConv(nn.Module):
         self.in_fields, self.out_fields, self.kernel_size = in_channels // ORDER, out_channels // ORDER, kernel_size
         self.stride, self.padding = (1, kernel_size // 2) if kernel_size % 2 else (2, 0)
         shape = (self.out_fields, in_channels * kernel_size**2)  # a matrix, as the optimiser Muon needs
-        self.weight = nn.Parameter(torch.randn(shape) * _he_std(in_channels, kernel_size))
+        self.weight = nn.Parameter(torch.randn(shape).mul_(_he_std(in_channels, kernel_size)))
         self.bias = nn.Parameter(torch.zeros(self.out_fields)) if bias else None
         # Where each weight goes, as a matrix of 0 and 1. A matrix product is exact here, and unlike that of indexing,
         # its gradient is the same in every run.

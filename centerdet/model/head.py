@@ -32,11 +32,13 @@ class EquivariantHead(nn.Module):
     def __init__(self, in_channels: int, *, scalars: int, vectors: Sequence[VectorKind]) -> None:
         super().__init__()
         fields = in_channels // ORDER
-        self.scalars = nn.Parameter(torch.randn(scalars, fields) * (WEIGHT_STD / ORDER))  # each adds up 8 channels
-        self.vectors = nn.Parameter(torch.randn(len(vectors), fields, 2) * WEIGHT_STD)
+        self.scalars = nn.Parameter(torch.randn(scalars, fields).mul_(WEIGHT_STD / ORDER))  # each adds up 8 channels
+        self.vectors = nn.Parameter(torch.randn(len(vectors), fields, 2).mul_(WEIGHT_STD))
         self.bias = nn.Parameter(torch.zeros(scalars))
-        actions = {"vector": matrices(), "axis": axis_matrices()}
-        self.register_buffer("matrices", torch.stack([actions[kind] for kind in vectors]), persistent=False)
+        with torch.device("cpu"):  # as in ``GroupConv``
+            actions = {"vector": matrices(), "axis": axis_matrices()}
+            chosen = torch.stack([actions[kind] for kind in vectors])
+        self.register_buffer("matrices", chosen.to(self.scalars.device), persistent=False)
 
     def kernel(self) -> Tensor:
         """Returns the kernel, ``(scalars + 2 * vectors, in_channels, 1, 1)``."""

@@ -42,7 +42,7 @@ class MirrorConv(nn.Module):
         self.shape = (out_channels // 2, in_channels, *kernel_size)
         fan_in = in_channels * math.prod(kernel_size)
         # A matrix, for Muon; its scale is that of He et al., arXiv 1502.01852.
-        self.weight = nn.Parameter(torch.randn(out_channels // 2, fan_in) * math.sqrt(2 / fan_in))
+        self.weight = nn.Parameter(torch.randn(out_channels // 2, fan_in).mul_(math.sqrt(2 / fan_in)))
 
     def kernels(self) -> Tensor:
         """Kernels of the ordinary convolution that this one is: ``(out, in, rows, columns)``."""

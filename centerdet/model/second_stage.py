@@ -110,7 +110,7 @@ class SecondStage(nn.Module):
         self.odd = nn.Linear(second // 2, ODD, bias=False)
         self.even = nn.Linear(second // 2, EVEN + 2 * len(config.quality_levels))
         for head in (self.odd, self.even):
-            nn.init.normal_(head.weight, std=0.01)  # an untrained stage hardly moves a box
+            head.weight = nn.Parameter(torch.randn(head.weight.shape).mul_(0.01))  # untrained, it hardly moves a box
         nn.init.zeros_(self.even.bias)
 
     def forward(self, patches: Tensor, sizes: Tensor) -> BoxUpdate:
@@ -157,7 +157,7 @@ def fuse_second_stage(stage: SecondStage) -> SecondStage:
     half = len(scale) // 2
     fused.sizes.weight.data.mul_(scale[:half, None])
     fused.sizes.bias.data.mul_(scale[:half])
-    fused.first = nn.Sequential(nn.ReLU())
+    fused.first = nn.Sequential(nn.ReLU(inplace=True))
     return fused.requires_grad_(False)
 
 
@@ -167,7 +167,7 @@ def _fuse_sequence(layers: nn.Sequential) -> nn.Sequential:
     for convolution, norm in zip(list(layers)[::3], list(layers)[1::3], strict=True):
         assert isinstance(convolution, MirrorConv)
         assert isinstance(norm, MirrorBatchNorm)
-        fused += [fuse_conv_bn_eval(convolution.to_conv().eval(), norm.to_batch_norm()), nn.ReLU()]
+        fused += [fuse_conv_bn_eval(convolution.to_conv().eval(), norm.to_batch_norm()), nn.ReLU(inplace=True)]
     return nn.Sequential(*fused)
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.draw import line, polygon_perimeter
+from skimage.draw import line
 
 from centerdet.box import RotatedBox
 from centerdet.synthetic.ship import draw_ship, outline
@@ -112,20 +112,45 @@ def draw_scene(
     _check(noise_level=noise_level, num_lines=num_lines, image_size=image_size)
     if has_spaceship is None:
         has_spaceship = rng.choice([True, False], p=(SHIP_PROBABILITY, 1 - SHIP_PROBABILITY))
-    ship, lines = np.zeros((2, image_size, image_size))  # indexed [x, y], as is all else until the last line
-    box = None
+    box, layers = None, []  # layers: pixels x, y and their values
     if has_spaceship:
         box, notch = draw_ship(rng, image_size)
-        vertices = outline(box.to_array()[None], np.array([notch]))[0]  # (4, 2)
-        pixels = polygon_perimeter(*vertices.T, shape=ship.shape)
-        ship[pixels] = rng.rand(len(pixels[0]))
+        x, y = _perimeter(outline(box.to_array()[None], np.array([notch]))[0], image_size)
+        layers.append((x, y, rng.rand(len(x))))
     ends = np.zeros((num_lines, 4), dtype=np.int64)
+    strokes = []
     for index in range(num_lines):
         ends[index] = rng.randint(0, LINE_RANGE, size=4)
-        pixels = line(*ends[index])
-        lines[pixels] = rng.rand(len(pixels[0]))
-    noise = noise_level * rng.rand(image_size, image_size)
-    return Scene(image=np.maximum(np.maximum(noise, lines), ship).T, box=box, lines=ends)
+        x, y = line(*ends[index])
+        strokes.append((x, y, rng.rand(len(x))))
+    if strokes:
+        x, y, values = (np.concatenate(part) for part in zip(*strokes, strict=True))
+        layers.append((x, y, values))
+    image = rng.rand(image_size, image_size)  # indexed [x, y]
+    image *= noise_level
+    for x, y, values in layers:
+        _overlay(image, x, y, values)
+    return Scene(image=image.T, box=box, lines=ends)
+
+
+def _perimeter(vertices: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels x, y of a polygon's edges in an image: those of ``skimage.draw.polygon_perimeter``, but sooner.
+
+    Pixels of vertices come twice.
+    """
+    corners = np.round(vertices).astype(np.int64).tolist()
+    edges = [line(*start, *end) for start, end in zip(corners, [*corners[1:], corners[0]], strict=True)]
+    x, y = np.concatenate(edges, axis=1)
+    inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
+    return x[inside], y[inside]
+
+
+def _overlay(image: NDArray[np.float64], x: NDArray[np.int64], y: NDArray[np.int64], values: NDArray) -> None:
+    """Sets pixels to values where these are higher; of several values of a pixel, the last one counts."""
+    flat, places = image.reshape(-1), x * len(image) + y
+    last = np.empty_like(flat)
+    last[places] = values
+    flat[places] = np.maximum(flat[places], last[places])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ def test_small_batches_on_a_cpu_give_the_same_detections(threads, monkeypatch):
     sizes, module = [], detector._inference.module
     predict_maps = module.predict_maps
     monkeypatch.setattr(module, "predict_maps", lambda inputs: (sizes.append(len(inputs)), predict_maps(inputs))[1])
-    for pixels, counts in ((200_000, [4, 4, 4]), (1, [1] * 12)):
+    for pixels, counts in ((120_000, [3, 3, 3, 3]), (1, [1] * 12)):
         limit = pixels * detector.network.config.channels[0]
         monkeypatch.setattr("centerdet.detector.inference.MAX_CPU_VALUES", limit)
         sizes.clear()
@@ -35,7 +35,9 @@ def test_maps_are_those_of_the_network():
     network = make_detector().network
     images = np.random.default_rng(0).random((2, 64, 80)).astype(np.float32)
     with torch.inference_mode():
-        maps, wanted = InferenceNetwork(network)(images), network(torch.from_numpy(images)[:, None])
+        (ratios, maps), pixels = InferenceNetwork(network)(images), torch.from_numpy(images)[:, None]
+        wanted = network(pixels)
+    torch.testing.assert_close(ratios, network.log_likelihood_ratio(pixels))
     for one, other in zip(maps, wanted, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 

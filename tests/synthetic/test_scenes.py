@@ -6,10 +6,11 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from skimage.draw import line
+from skimage.draw import line, polygon_perimeter
 
 from centerdet import ScenesConfig, SyntheticScenes, benchmark_scenes, make_data
-from centerdet.synthetic.scenes import draw_benchmark
+from centerdet.synthetic.scenes import _perimeter, draw_benchmark
+from centerdet.synthetic.ship import draw_ships, outline
 from tests.helpers import GOLDEN
 
 ARGUMENTS = {
@@ -62,6 +63,13 @@ def test_benchmark_scenes_are_those_of_make_data_and_keep_the_global_stream():
         np.testing.assert_array_equal(image, same)
         np.testing.assert_array_equal(np.full(5, np.nan) if box is None else box.to_array(), label)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_perimeters_are_those_of_scikit_image():
+    boxes, notch = draw_ships(np.random.default_rng(0), 300, 200)
+    for vertices in outline(boxes, notch):
+        expected = polygon_perimeter(*vertices.T, shape=(200, 200))
+        np.testing.assert_array_equal(_perimeter(vertices, 200), expected)
 
 
 def test_scenes_hold_the_lines_that_were_drawn():
