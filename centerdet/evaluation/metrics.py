@@ -118,9 +118,9 @@ def predict_stages(
 
     def detect(images: list[NDArray]) -> list[_Stage]:
         start = time.perf_counter()
-        unrefined, refined, refinement_seconds = detector.detect_stages(images)
+        found = detector.detect_stages(images)
         seconds = time.perf_counter() - start
-        return [_Stage(unrefined, seconds - refinement_seconds), _Stage(refined, seconds)]
+        return [_Stage(found.unrefined, seconds - found.refinement_seconds), _Stage(found.refined, seconds)]
 
     bar = _progress_bar(scenes, count, progress)
     with _zero_threshold(detector), _zero_threshold(detector.unrefined):
