@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from centerdet.cli.output_kinds import CSV_COLUMNS, PARQUET_MARK
 from centerdet.cli.streams import escape_bytes
 from centerdet.data.predict import FileResult
+from centerdet.files import writes_through
 
 if TYPE_CHECKING:
     import pyarrow
@@ -26,15 +27,13 @@ def open_parquet(path: Path | None) -> Iterator[Callable[[FileResult], None]]:
             so far; a killed one leaves none that can be read.
 
     Raises:
-        ValueError: If no file is named, or pyarrow is not installed.
+        ValueError: As ``check_parquet``.
         OSError: If the file cannot be written.
     """
-    check_pyarrow()
+    path = check_parquet(path)
     import pyarrow
     import pyarrow.parquet
 
-    if path is None:
-        raise ValueError("format parquet needs a file: name it with --out")
     schema = parquet_schema()
     rows: list[dict[str, object]] = []
     path.unlink(missing_ok=True)
@@ -71,9 +70,18 @@ def parquet_row(result: FileResult) -> dict[str, object]:
     return {**values, **(values["box"] or {}), "image": escape_bytes(values["image"])}
 
 
-def check_pyarrow() -> None:
-    """Raises a ``ValueError`` if pyarrow is not installed."""
+def check_parquet(path: Path | None) -> Path:
+    """Returns the path of a Parquet file that can be made.
+
+    Raises:
+        ValueError: If no file is named, it is a device or pipe, or pyarrow is not installed.
+    """
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError:
         raise ValueError("format parquet needs the package pyarrow: pip install '.[parquet]'") from None
+    if path is None:
+        raise ValueError("format parquet needs a file: name it with --out")
+    if writes_through(path):
+        raise ValueError(f"format parquet needs a file of its own, got the device or pipe {path}; name another")
+    return path

@@ -130,13 +130,11 @@ def _parse_shard(text: str) -> tuple[int, int]:
 
 def _check_files(options: argparse.Namespace, paths: list[Path]) -> tuple[dict[Path, Path], dict[Path, Path]]:
     """Checks all files that will be written; returns the file, or name, of each image's result, and its picture."""
-    from centerdet.cli.parquet import check_pyarrow
+    from centerdet.cli.parquet import check_parquet
     from centerdet.cli.writers import FOLDER_FORMATS, frame_folder, relative_names, result_paths
 
     if options.format == "parquet":
-        check_pyarrow()
-        if options.out is None:
-            raise ValueError("format parquet needs a file: name it with --out")
+        check_parquet(options.out)
     if options.format in ("label-studio", "cvat", "labelme"):
         _check_no_frames(paths, options.format)
     suffix = FOLDER_FORMATS.get(options.format)

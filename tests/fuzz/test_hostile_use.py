@@ -112,6 +112,16 @@ def test_devices_are_written_and_not_replaced(command, expected, run, place):
     assert (place / "pipe").is_fifo()
 
 
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/stdout", "pipe"])
+def test_a_parquet_file_is_no_device(name, run, place):
+    os.mkfifo(place / "pipe")
+    before = os.lstat(place / name)
+    done = run(*PREDICT.split(), "--format", "parquet", "--out", name)
+    assert os.path.samestat(os.lstat(place / name), before)
+    assert done.code == 2
+    assert done.err.startswith(f"error: format parquet needs a file of its own, got the device or pipe {name};")
+
+
 def first_cells(path):
     """The first cell of each row of a CSV file."""
     return [row[0] for row in csv.reader(io.StringIO(path.read_bytes().decode(), newline=""))]
