@@ -36,7 +36,8 @@ def open_parquet(path: Path | None) -> Iterator[Callable[[FileResult], None]]:
 
     schema = parquet_schema()
     rows: list[dict[str, object]] = []
-    path.unlink(missing_ok=True)
+    if not writes_through(path):
+        path.unlink(missing_ok=True)
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
 
         def write_group() -> None:

@@ -7,26 +7,33 @@ which writes one Parquet file in the order of the files.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import centerdet
 from centerdet.cli.options import load_detector
-from centerdet.cli.parquet import GROUP_ROWS, parquet_row, parquet_schema
+from centerdet.cli.outputs import weights_file
+from centerdet.cli.parquet import parquet_row, parquet_schema
+from centerdet.cli.ray_parts import NUMBER, Parts
 from centerdet.cli.streams import escape_bytes, one_line
 from centerdet.data.predict import FileError, predict_each
+from centerdet.files import writes_through
 from centerdet.native_messages import hide_native_messages
 
 if TYPE_CHECKING:
     import pyarrow
     from ray.data import Dataset
 
+PART_ROWS = 2000  # of a part: less than a minute's work of a core is lost
 _BATCHES_PER_CALL = 4  # of files that an actor gets at a time: few enough that slow files hold nobody up
 
 
@@ -41,40 +48,78 @@ def check_ray() -> None:
 def predict_with_ray(options: argparse.Namespace, paths: Sequence[Path], out: Path) -> tuple[int, int]:
     """Finds the objects in files, and writes a Parquet file with a column ``error``.
 
+    The rows so far are in the folder of ``Parts``, from which the same command continues after a stop.
+
     Args:
         options: Of ``centerdet predict``: those of the detector, ``batch_size`` and ``actors``.
         paths: The files; all machines must reach them, and the weights, under these names.
-        out: The file to write. A stopped run leaves a readable file with the results so far.
+        out: The file to write; an earlier one stays until all results are there.
 
     Returns:
         Numbers of rows and of errors.
 
     Raises:
-        ValueError: If the weights or options are wrong.
-        OSError: If Ray fails, or the file cannot be written.
+        ValueError: If the weights or options are wrong, or the folder of the parts holds another run.
+        OSError: If Ray fails, or a file cannot be written.
     """
-    import pyarrow.parquet
-    import ray.data.exceptions
     from tqdm import tqdm
 
     load_detector(options)  # a wrong option is an error here, not in the actors
-    rows, errors = 0, 0
-    with _ray_started(), tqdm(unit="image", disable=None) as bar:
+    parts = Parts(out, paths, _settings(options))
+    if parts.done:
+        tqdm.write(f"continues after {parts.done:,} of {len(paths):,} files, from {parts.folder}", file=sys.stderr)
+    if parts.done < len(paths):
+        _add_rows(options, paths, parts)
+    return _write_output(parts, out)
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns what the rows depend on, besides the files."""
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in weights_file(options.weights)]
+    return {
+        "version": centerdet.__version__,
+        "weights": [options.weights, *digests],
+        "threshold": options.threshold,
+        "noise_level": options.noise_level,
+    }
+
+
+def _add_rows(options: argparse.Namespace, paths: Sequence[Path], parts: Parts) -> None:
+    """Computes the rows of the files that are not done."""
+    import ray.data.exceptions
+    from tqdm import tqdm
+
+    with _ray_started(), tqdm(total=len(paths), initial=parts.done, unit="image", disable=None) as bar:
         try:
-            dataset = _plan(options, paths)
-            out.unlink(missing_ok=True)
-            with pyarrow.parquet.ParquetWriter(out, _schema()) as writer:
-                for table in dataset.iter_batches(batch_size=GROUP_ROWS, batch_format="pyarrow"):
-                    writer.write_table(table.cast(_schema()))
-                    rows, errors = rows + len(table), errors + len(table) - table["error"].null_count
-                    bar.update(len(table))
+            dataset = _plan(options, paths, parts.done)
+            for table in dataset.iter_batches(batch_size=PART_ROWS, batch_format="pyarrow"):
+                parts.add(table)
+                bar.update(table[NUMBER][-1].as_py() + 1 - bar.n)
         except (ray.exceptions.RayError, ray.data.exceptions.SystemException) as error:
-            raise OSError(f"Ray failed: {str(error).strip().splitlines()[-1]}") from None
+            raise OSError(
+                f"Ray failed: {str(error).strip().splitlines()[-1]}; the same command continues from {parts.folder}"
+            ) from None
+
+
+def _write_output(parts: Parts, out: Path) -> tuple[int, int]:
+    """Makes one file of all parts, and removes them; returns the numbers of rows and of errors."""
+    import pyarrow.parquet
+
+    schema = parquet_schema(("error", pyarrow.string()))
+    rows, errors = 0, 0
+    whole = out if writes_through(out) else parts.folder / "whole"
+    with pyarrow.parquet.ParquetWriter(whole, schema) as writer:
+        for table in parts.tables(schema):
+            writer.write_table(table)
+            rows, errors = rows + len(table), errors + len(table) - table["error"].null_count
+    if whole != out:
+        whole.replace(out)
+    parts.remove()
     return rows, errors
 
 
-def _plan(options: argparse.Namespace, paths: Sequence[Path]) -> Dataset:
-    """Returns the rows of all files, in order, to be computed as they are read."""
+def _plan(options: argparse.Namespace, paths: Sequence[Path], first: int) -> Dataset:
+    """Returns the rows of all files from the first one that is not done, in order, to be computed as they are read."""
     import ray.data
 
     context = ray.data.DataContext.get_current()
@@ -83,7 +128,9 @@ def _plan(options: argparse.Namespace, paths: Sequence[Path]) -> Dataset:
     resources = ray.cluster_resources()
     gpus = 0 if options.device == "cpu" else int(resources.get("GPU", 0))
     actors = options.actors or gpus or max(1, int(resources["CPU"]))
-    files = ray.data.from_items([{"path": os.fsencode(path)} for path in paths])
+    files = ray.data.from_items(
+        [{NUMBER: number, "path": os.fsencode(path)} for number, path in enumerate(paths)][first:]
+    )
     return files.map_batches(
         _Predictor,
         fn_constructor_args=(options, str(Path.cwd())),
@@ -109,10 +156,11 @@ class _Predictor:
         import pyarrow
 
         paths = [Path(os.fsdecode(path)) for path in batch["path"]]
-        place = {path: index for index, path in reversed(list(enumerate(paths)))}
+        place = {path: int(number) for path, number in zip(reversed(paths), batch[NUMBER][::-1], strict=True)}
         rows: list[tuple[int, int, int, dict[str, object]]] = []  # first what they are sorted by
         for outcome in predict_each(self._detector, paths, batch_size=self._batch_size):
             row = _error_row(outcome) if isinstance(outcome, FileError) else parquet_row(outcome)
+            row[NUMBER] = place[outcome.path]
             rows.append((place[outcome.path], outcome.frame or 0, len(rows), row))
         return pyarrow.Table.from_pylist([row for *_, row in sorted(rows)], schema=_schema())
 
@@ -125,7 +173,7 @@ def _error_row(error: FileError) -> dict[str, object]:
 def _schema() -> pyarrow.Schema:
     import pyarrow
 
-    return parquet_schema(("error", pyarrow.string()))
+    return parquet_schema(("error", pyarrow.string()), (NUMBER, pyarrow.int64()))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from centerdet.evaluation.report import EvaluationReport
 from centerdet.training.config import ImagesConfig, read_images_config
 from centerdet.training.defaults import default_config
 from centerdet.training.own_images import train
+from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.sizes import crop_phases, fill_noise_level, fill_sizes
 
 
@@ -90,7 +91,17 @@ def _describe(
         f"training.learning_rate {training.learning_rate:g}, training.validate_every {training.validate_every}, "
         f"network.channels {list(config.network.channels)}; "
         "--set changes them",
+        _describe_second_stage(config.second_stage),
         *noise,
+    )
+
+
+def _describe_second_stage(recipe: SecondStageRecipe | None) -> str:
+    if recipe is None:
+        return "second_stage: none"
+    return (
+        f"second_stage: {recipe.training.blocks} blocks of {recipe.images_per_block} crops, after the network; "
+        "--set second_stage=null leaves it out"
     )
 
 

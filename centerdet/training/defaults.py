@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from centerdet.training.config import ImagesConfig, TrainingConfig
+from centerdet.training.second_stage_config import SecondStageRecipe
 
 # docs/own-images.md has the resulting table. The steps grow with the cube root of the number of images: more images
 # need more steps, and each image is seen less often.
@@ -17,6 +18,8 @@ VALIDATIONS = 10  # of a run
 WARMUP_SHARE = 0.05  # of the steps
 FEW_IMAGES = 1000  # with fewer, the network is smaller: three times as many steps in the same time
 SMALL_CHANNELS = (16, 32, 64)
+STEPS_PER_BLOCK = 250  # of the first stage, for each block of the second: it then takes a third to a half of the time
+SECOND_STAGE_VALIDATIONS = 4
 BATCH_SIZE, SMALL_BATCH_SIZE, SMALL_BATCH_IMAGES = 16, 8, 50  # with fewer than that many images, small batches
 
 
@@ -41,7 +44,20 @@ def default_config(images: int, *, fine_tuning: bool, steps: int | None = None) 
         training=training,
         batch_size=SMALL_BATCH_SIZE if images < SMALL_BATCH_IMAGES else BATCH_SIZE,
         network=replace(config.network, channels=SMALL_CHANNELS) if images < FEW_IMAGES else config.network,
+        second_stage=second_stage_recipe(max(1, steps // STEPS_PER_BLOCK)),
     )
+
+
+def second_stage_recipe(blocks: int) -> SecondStageRecipe:
+    """Returns the recipe of a second stage that is trained on that many blocks of images."""
+    recipe = SecondStageRecipe()
+    training = replace(
+        recipe.training,
+        blocks=blocks,
+        warmup_steps=round(WARMUP_SHARE * blocks * recipe.steps_per_block),
+        validate_every=max(1, blocks // SECOND_STAGE_VALIDATIONS),
+    )
+    return replace(recipe, training=training)
 
 
 def _choose_steps(images: int, fine_tuning: bool) -> int:

@@ -26,7 +26,7 @@ from centerdet.preprocessing import to_unit_range
 from centerdet.training.config import ImagesConfig
 from centerdet.training.finish import FIRST_STAGE, SECOND_STAGE, add_step
 from centerdet.training.logger import OnLog
-from centerdet.training.schedule import TimeLimits, divide_time
+from centerdet.training.schedule import divide_time
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.second_stage_fit import fit_second_stage, load_first_stages
 from centerdet.training.sizes import crop_phases, fill_noise_level, fill_sizes
@@ -61,7 +61,8 @@ def train(
         directory: The run's folder, as in ``fit``.
         has_heading: Whether yaws tell nose from tail.
         intensity_range: Pixel values that become 0 and 1; ``None``: the full scale of the image's type.
-        init_from: Detector whose weights training starts from; its network replaces ``config.network``.
+        init_from: Detector whose weights training starts from, its second stage included; its network replaces
+            ``config.network``.
         device: Where to train.
         resume: Continue the run in the folder.
         on_log: As in ``fit``.
@@ -76,6 +77,7 @@ def train(
         config = fill_sizes(config, [box for _, box in validation if box])
     config = fill_noise_level(config, scenes if isinstance(scenes, Sequence) else validation, intensity_range)
     other_first_stages = load_first_stages(config.second_stage, device)
+    limits = divide_time(config.training.max_minutes, second_stage=config.second_stage is not None)
     network, codec = _make_model(config, init_from, has_heading)
     warn_about_pixels(validation, intensity_range, network)
     settings = {"images": {**asdict(config), "has_heading": has_heading, "intensity_range": intensity_range}}
@@ -87,7 +89,7 @@ def train(
         CenterLoss(config.loss),
         _make_batches(scenes, config, intensity_range),
         validation,
-        config=replace(config.training, max_minutes=_time_limits(config).first_stage),
+        config=replace(config.training, max_minutes=limits.first_stage),
         directory=directory,
         device=device,
         intensity_range=intensity_range,
@@ -95,7 +97,29 @@ def train(
         settings=settings,
         on_log=on_log,
     )
-    return _finish(Path(directory), scenes, validation, config, intensity_range, other_first_stages, device, on_log)
+    path, recipe = Path(directory) / "best.safetensors", config.second_stage
+
+    def calibrate_first(detector: Detector) -> tuple[Detector, EvaluationReport]:
+        return detector, calibrate(detector, validation, progress=True)
+
+    def add_second(detector: Detector) -> tuple[Detector, EvaluationReport]:
+        assert recipe is not None
+        detector = fit_second_stage(
+            detector,
+            _make_batches(scenes, config, intensity_range, recipe),
+            validation,
+            recipe=recipe,
+            directory=path.parent / "second_stage",
+            seed=config.training.seed,
+            other_first_stages=other_first_stages,
+            init_from=init_from.second_stage.network if init_from and init_from.second_stage else None,
+            max_minutes=limits.second_stage,
+            on_log=on_log,
+        )
+        return detector, calibrate(detector, validation, progress=True)
+
+    report = add_step(path, FIRST_STAGE, calibrate_first, device=device)
+    return report if recipe is None else add_step(path, SECOND_STAGE, add_second, device=device)
 
 
 def warn_about_pixels(
@@ -137,10 +161,6 @@ def _change_size_unit(network: CenterNet, factor: float) -> None:
         network.heads.bias[SIZE_MAPS] /= factor
 
 
-def _time_limits(config: ImagesConfig) -> TimeLimits:
-    return divide_time(config.training.max_minutes, second_stage=config.second_stage is not None)
-
-
 def _make_batches(
     scenes: SceneSource,
     config: ImagesConfig,
@@ -161,38 +181,3 @@ def _make_batches(
         augmentation=Augmentation(config.augmentation),
         intensity_range=intensity_range,
     )
-
-
-def _finish(
-    directory: Path,
-    scenes: SceneSource,
-    validation: LabelledImages,
-    config: ImagesConfig,
-    intensity_range: tuple[float, float] | None,
-    other_first_stages: Sequence[Detector],
-    device: torch.device | str,
-    on_log: OnLog | None,
-) -> EvaluationReport:
-    """Calibrates the best weights, and trains and calibrates their second stage if the config has one."""
-    path, recipe = directory / "best.safetensors", config.second_stage
-
-    def calibrate_first(detector: Detector) -> tuple[Detector, EvaluationReport]:
-        return detector, calibrate(detector, validation, progress=True)
-
-    def add_second(detector: Detector) -> tuple[Detector, EvaluationReport]:
-        assert recipe is not None
-        detector = fit_second_stage(
-            detector,
-            _make_batches(scenes, config, intensity_range, recipe),
-            validation,
-            recipe=recipe,
-            directory=directory / "second_stage",
-            seed=config.training.seed,
-            other_first_stages=other_first_stages,
-            max_minutes=_time_limits(config).second_stage,
-            on_log=on_log,
-        )
-        return detector, calibrate(detector, validation, progress=True)
-
-    report = add_step(path, FIRST_STAGE, calibrate_first, device=device)
-    return report if recipe is None else add_step(path, SECOND_STAGE, add_second, device=device)

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import cast
 
 import torch
+from torch import nn
 
 from centerdet.detector.detector import Detector
 from centerdet.detector.pretrained import load
@@ -43,6 +44,7 @@ def fit_second_stage(
     directory: str | Path,
     seed: int = 0,
     other_first_stages: Sequence[Detector] = (),
+    init_from: SecondStage | None = None,
     max_minutes: float | None = None,
     on_log: OnLog | None = None,
 ) -> Detector:
@@ -59,6 +61,7 @@ def fit_second_stage(
         directory: The run's folder; made if missing.
         seed: Of initial weights and starts.
         other_first_stages: Further detectors whose boxes it is trained from, cheaper ones, on images of the same kind.
+        init_from: Second stage whose weights it starts from, if its layers are those of the recipe.
         max_minutes: As in ``TrainingConfig``, for this training.
         on_log: As in ``fit``; the names begin with ``second stage/``.
 
@@ -77,7 +80,7 @@ def fit_second_stage(
     with lock_folder(directory):
         remove_leftovers(directory)
         first_stages = [*other_first_stages, detector]
-        trainer = _make_trainer(first_stages, source, recipe, directory, seed, max_minutes)
+        trainer = _make_trainer(first_stages, source, recipe, directory, seed, init_from, max_minutes)
         if (directory / "checkpoint.pt").exists():
             trainer.resume()
         if not trainer.is_over:
@@ -115,32 +118,46 @@ def _make_trainer(
     recipe: SecondStageRecipe,
     directory: Path,
     seed: int,
+    init_from: SecondStage | None,
     max_minutes: float | None,
 ) -> SecondStageTrainer:
     """The last first stage is the one that the second stage is made for."""
-    detector, digests = first_stages[-1], [_digest(one) for one in first_stages]
-    size_unit, has_heading = detector.codec.config.size_unit, detector.codec.has_heading
-    config = replace(recipe.network, size_unit=size_unit, has_heading=has_heading)
-    torch.manual_seed(seed)
-    device = next(detector.network.parameters()).device
-    stage = SecondStage(detector.network.config.in_channels + MASK, config).to(device)
+    detector = first_stages[-1]
+    settings = {
+        "recipe": recipe,
+        "seed": seed,
+        "first_stages": [_digest(one.network) for one in first_stages],
+        "init_from": init_from and _digest(init_from),
+        "max_minutes": max_minutes,
+    }
     return SecondStageTrainer(
-        stage,
+        _make_stage(detector, recipe, seed, init_from),
         detector.network.log_likelihood_ratio,
         StartBlocks(source, first_stages, seed=seed, config=recipe.starts),
         recipe=recipe,
         directory=directory,
-        settings=to_plain(
-            {"recipe": recipe, "seed": seed, "first_stages": digests, "max_minutes": max_minutes},
-        ),
+        settings=to_plain(settings),
         max_minutes=max_minutes,
     )
 
 
-def _digest(detector: Detector) -> str:
-    """SHA-256 of a first stage's weights: training continues only with the same ones."""
+def _make_stage(detector: Detector, recipe: SecondStageRecipe, seed: int, init_from: SecondStage | None) -> SecondStage:
+    """Creates a new stage for a detector, or a copy of ``init_from``, if that has the same layers."""
+    size_unit, has_heading = detector.codec.config.size_unit, detector.codec.has_heading
+    config = replace(recipe.network, size_unit=size_unit, has_heading=has_heading)
+    torch.manual_seed(seed)
+    stage = SecondStage(detector.network.config.in_channels + MASK, config)
+    if init_from is not None:
+        weights, shapes = init_from.state_dict(), {name: part.shape for name, part in stage.state_dict().items()}
+        if {name: part.shape for name, part in weights.items()} == shapes:
+            stage.load_state_dict(weights)
+    return stage.to(next(detector.network.parameters()).device)
+
+
+def _digest(network: nn.Module) -> str:
+    """SHA-256 of weights: training continues only with the same ones."""
     digest = hashlib.sha256()
-    for tensor in detector.network.state_dict().values():
+    for tensor in network.state_dict().values():
         digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 

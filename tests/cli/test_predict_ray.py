@@ -1,7 +1,9 @@
 """``centerdet predict --engine ray`` gives what one process gives."""
 
 import os
+import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -9,10 +11,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow
 import pytest
 import tifffile
 
 from centerdet.cli.main import main
+from centerdet.cli.ray_parts import Parts
 from tests.helpers import ROOT, make_detector, noisy_bar
 
 
@@ -112,6 +116,76 @@ def test_a_killed_actor_costs_no_result(local_ray, command, tmp_path, capsys):
     killer.join()
     assert killed[0]
     check_rows(tmp_path, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_killed_command_continues_where_it_was(local_ray, command, tmp_path, capsys, monkeypatch):
+    assert main([*command, "--out", str(tmp_path / "one.parquet")]) == 2
+    more = ["--engine", "ray", "--actors", "1", "--batch-size", "1", "--out", str(tmp_path / "ray.parquet")]
+    run = f"from centerdet.cli import main, ray_engine; ray_engine.PART_ROWS = 8; main.main({[*command, *more]})"
+    process = subprocess.Popen([sys.executable, "-c", run], cwd=ROOT, stderr=subprocess.PIPE)
+    parts, end = tmp_path / "ray.parquet.parts", time.monotonic() + 300
+    while len(list(parts.glob("*.parquet"))) < 3 and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    before = {path.name: path.stat().st_mtime_ns for path in sorted(parts.glob("*.parquet"))[:-1]}
+    assert len(before) >= 2
+    assert not (tmp_path / "ray.parquet").exists()
+    kept = []
+    monkeypatch.setattr(
+        Parts, "remove", lambda self: kept.append({p.name: p.stat().st_mtime_ns for p in self._files()})
+    )
+    assert main([*command, *more]) == 2
+    printed = capsys.readouterr()
+    assert re.search(r"continues after \d\d of 61 files", printed.err)
+    assert before.items() <= kept[0].items()
+    monkeypatch.undo()
+    assert main([*command, *more]) == 2  # nothing is left to do but to write the output
+    capsys.readouterr()
+    assert main([*command, "--out", str(tmp_path / "one.parquet")]) == 2
+    check_rows(tmp_path, capsys)
+    assert not parts.exists()
+
+
+def part(*numbers):
+    return pyarrow.table({"number": numbers, "value": [10 * number for number in numbers]})
+
+
+class TestParts:
+    paths = tuple(Path(f"{number}.png") for number in range(9))
+
+    def open(self, folder, paths=paths, **settings):
+        return Parts(folder / "out.parquet", paths, settings)
+
+    def test_a_run_continues_with_the_file_of_the_last_row(self, tmp_path):
+        parts = self.open(tmp_path)
+        assert parts.done == 0
+        for rows in ((0, 1, 2), (3, 4, 4), (4, 4), (4,)):  # a stack, perhaps with further frames
+            parts.add(part(*rows))
+        again = self.open(tmp_path)
+        assert again.done == 4
+        again.add(part(4, 4, 5))
+        schema = pyarrow.schema([("value", pyarrow.float64())])
+        rows = [value for table in again.tables(schema) for value in table["value"].to_pylist()]
+        assert rows == [0, 10, 20, 30, 40, 40, 50]
+        again.remove()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_run_with_other_files_or_settings_does_not_continue(self, tmp_path):
+        self.open(tmp_path, threshold=0.5).add(part(0, 1))
+        for changed in ({"threshold": 0.4}, {"threshold": 0.5, "paths": self.paths[1:]}):
+            with pytest.raises(ValueError, match="results of a stopped run with other files, weights or options"):
+                self.open(tmp_path, **changed)
+        assert self.open(tmp_path, threshold=0.5).done == 1
+
+    def test_a_folder_of_other_origin_is_left_alone(self, tmp_path):
+        (tmp_path / "out.parquet.parts").mkdir()
+        (tmp_path / "out.parquet.parts" / "mine.parquet").write_bytes(b"1")
+        with pytest.raises(ValueError, match="remove the folder, or name another output"):
+            self.open(tmp_path)
+        assert (tmp_path / "out.parquet.parts" / "mine.parquet").read_bytes() == b"1"
 
 
 @pytest.mark.slow

@@ -77,7 +77,8 @@ def test_a_misspelt_setting_is_refused_before_any_work(tmp_path, capsys):
 def test_without_a_config_the_choices_and_the_progress_are_shown(tmp_path, capfd):
     data = write_dataset(tmp_path, "yolo", boxes=BOXES * 5)
     run, small = tmp_path / "run", ["network.channels=[8,8]", "network.num_blocks=[1,1]", "batch_size=1"]
-    options = [word for setting in [*small, "training.steps=24"] for word in ("--set", setting)]
+    small += ["second_stage.images_per_block=16", "training.steps=24"]
+    options = [word for setting in small for word in ("--set", setting)]
     assert main(["train", str(data), "--out", str(run), "--device", "cpu", "--patience", "99", *options]) == 0
     output, progress = capfd.readouterr()
     assert "to validate, taken from them by name: the data set has no validation split" in output
@@ -85,6 +86,8 @@ def test_without_a_config_the_choices_and_the_progress_are_shown(tmp_path, capfd
     assert "settings chosen for this number of images: batch_size 1, training.steps 24," in output
     assert "starts from random weights" in output
     assert re.search(r"[\d.]+ s a step: about 0:00:0\d to go", progress)
+    assert "second_stage: 1 blocks of 16 crops, after the network; --set second_stage=null leaves it out" in output
+    assert re.search(r"second stage: 0:00:\d\d  step \d+ \(100%\)  loss [\d.]+  AP@0.7", progress)
     assert re.search(r"0:00:\d\d  step 24 \(100%\)  loss [\d.]+  AP@0.7 [\d.]+ \(best [\d.]+\)", progress)
 
 

@@ -17,6 +17,7 @@ def test_steps_grow_with_the_data_set(images, fine_tuning, steps):
     assert config.training.steps == steps
     assert config.training.validate_every == steps // 10
     assert config.training.learning_rate == (1e-3 if fine_tuning else 4e-3)
+    assert config.second_stage.training.blocks == steps // 250
 
 
 def test_few_images_get_a_small_network_and_very_few_small_batches():
@@ -31,10 +32,17 @@ def test_set_changes_defaults_and_what_depends_on_the_steps_follows(tmp_path):
     write_dataset(tmp_path, "yolo", split="validation")
     run = prepare_dataset_run(path, overrides=["training.steps=300", "augmentation.rotation=7"])
     assert (run.config.training.validate_every, run.config.training.warmup_steps) == (30, 15)
+    assert run.config.second_stage.training.blocks == 1
+    assert "second_stage: 1 blocks of 512 crops" in run.choices[3]
+    assert prepare_dataset_run(path, overrides=["second_stage=null"]).config.second_stage is None
+    assert (
+        prepare_dataset_run(path, overrides=["second_stage.training.blocks=7"]).config.second_stage.training.blocks == 7
+    )
     assert (run.config.augmentation.rotation, run.config.batch_size) == (7, 8)
     assert "crop_size: 96 px, from the boxes" in run.choices[1]
     own = prepare_dataset_run(path, config_path=ROOT / "configs" / "images.yaml", overrides=["crop_size=64"])
     assert own.config.training.steps == 6000
+    assert own.config.second_stage is None
     assert "crop_size: 64 px; " in own.choices[1]
     assert "images.yaml" in own.choices[2]
 

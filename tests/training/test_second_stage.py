@@ -12,6 +12,7 @@ import centerdet
 import train as train_script
 from centerdet.cli.main import main
 from centerdet.folder_lock import lock_folder
+from centerdet.model.second_stage import SecondStage
 from centerdet.strict_yaml import parse
 from centerdet.training import second_stage_trainer
 from centerdet.training.checkpoint import load_checkpoint
@@ -186,6 +187,17 @@ def make_block(number):
 def fit(folder, *, recipe=RECIPE, detector=None, **options):
     blocks = [make_block(number) for number in range(recipe.training.blocks)]
     return fit_second_stage(detector or make_detector(), blocks, VALIDATION, recipe=recipe, directory=folder, **options)
+
+
+@pytest.mark.parametrize("same_layers", [True, False])
+def test_it_starts_from_another_stage_with_the_same_layers(tmp_path, same_layers):
+    config = RECIPE.network if same_layers else replace(RECIPE.network, hidden=(12, 4))
+    torch.manual_seed(7)
+    other = SecondStage(3, config)
+    recipe = replace(RECIPE, training=replace(RECIPE.training, blocks=1, learning_rate=1e-9, weight_decay=0))
+    trained = fit(tmp_path, recipe=recipe, init_from=other).second_stage.network.get_parameter("even.weight")
+    close = trained.shape == other.even.weight.shape and torch.allclose(trained, other.even.weight, atol=1e-4)
+    assert close == same_layers
 
 
 def test_curves_are_reported_by_their_own_names(tmp_path):
