@@ -63,6 +63,16 @@ def writes_through(path: str | Path) -> bool:
     return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder. Unlike ``Path.is_dir``, it raises no error for any path, however odd."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_present(path: Path) -> bool:
+    """Whether there is such a file or folder. Unlike ``Path.exists``, it raises no error for any path, however odd."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def make_folder(folder: Path) -> None:
     """Creates a folder, and the folders above it, where they are missing.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -19,6 +20,7 @@ Section = TypeVar("Section")
 
 MAX_BYTES = 300_000  # of a file: PyYAML reads as many in about five seconds
 MAX_INTEGER = 2**63 - 1
+_DECIMAL = re.compile(r"[-+]?(0|[1-9]\d*|\d*\.\d*([eE][-+]?\d+)?|\.(inf|nan))", re.ASCII | re.IGNORECASE)
 _CONFIG = ConfigDict(extra="forbid", strict=True)
 
 
@@ -116,6 +118,8 @@ def _first_message(error: ValidationError, kind: type) -> str:
     first = next((entry for entry in errors if entry["type"] == "unexpected_keyword_argument"), errors[0])
     path = first["loc"][1:]  # without the index in the list of ``parse``
     where = ".".join(str(part) for part in path)
+    if first["type"] == "json_invalid":
+        return "text must be Unicode without lone surrogates, such as \\ud800"
     if first["type"] == "unexpected_keyword_argument":
         return f"unknown key {where!r}; {_suggest(str(path[-1]), _known_keys(kind, path[:-1]))}"
     if first["type"] == "dataclass_type":
@@ -141,10 +145,18 @@ def _known_keys(kind: Any, path: Sequence[int | str]) -> list[str]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, with two more errors: duplicate keys, and aliases.
+    """YAML's safe loader, with three more errors: duplicate keys, aliases, and numbers that are not plainly decimal.
 
     Without the first, the last of two equal keys would win silently. With aliases, a few lines can expand to gigabytes.
+    To YAML 1.1, 010 is eight, 1:30 is ninety and 1_0 is ten.
     """
+
+    def construct_number(self, node: yaml.ScalarNode) -> float:
+        if not _DECIMAL.fullmatch(node.value):
+            message = f"write the number {node.value[:60]!r} in decimal digits alone"
+            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
+        is_whole = node.tag.endswith(":int")
+        return self.construct_yaml_int(node) if is_whole else self.construct_yaml_float(node)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -157,3 +169,7 @@ class _StrictLoader(yaml.SafeLoader):
         if double := sorted(key for key, count in keys.items() if count > 1):
             raise yaml.constructor.ConstructorError(None, None, f"duplicate key {double[0]!r}", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+for _kind in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _StrictLoader.construct_number)

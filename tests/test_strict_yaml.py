@@ -84,6 +84,11 @@ def test_an_empty_file_means_the_defaults(tmp_path):
         ("parts: [1", "cannot read .*a.yaml"),
         ("name: !!python/object/apply:os.abort []", "cannot read .*a.yaml"),
         ("nane: a", "a.yaml: unknown key 'nane'; did you mean 'name'"),
+        ('name: "\\ud800"', "a.yaml: text must be Unicode without lone surrogates"),
+        *(
+            (f"bounds: [0, {number}]", f"cannot read .*a.yaml: write the number '{number}' in decimal digits alone")
+            for number in ("010", "1_000", "1:30", "0x10", "0b1", "1_0.5", "1:30.5")
+        ),
     ],
 )
 def test_errors_name_the_file(content, message, tmp_path):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from centerdet.files import check_folder, writes_through
+from centerdet.files import check_folder, is_folder, writes_through
 
 
 class Output(NamedTuple):
@@ -69,10 +69,13 @@ def check_outputs(outputs: Sequence[Output], inputs: Iterable[Path], *, overwrit
 
 def _identities(path: Path) -> list[object]:
     """Returns what identifies a file: its real path and, if it exists, its device and inode."""
-    real = os.path.realpath(path)
+    try:
+        real = os.path.realpath(path)
+    except (OSError, ValueError):  # no file has that name, or nobody may know
+        return [str(path)]
     try:
         found = Path(real).stat()
-    except (OSError, ValueError):
+    except OSError:
         return [real]
     return [real, (found.st_dev, found.st_ino)]
 
@@ -100,6 +103,7 @@ def weights_file(name: str | None) -> list[Path]:
 def dataset_files(data: Path) -> Iterator[Path]:
     """Yields the files of a data set as far as they can be found: its YAML file, images and labels."""
     from centerdet.data.config import read_data_config
+    from centerdet.data.folders import list_files
     from centerdet.data.splits import split_images
 
     yield data
@@ -108,6 +112,7 @@ def dataset_files(data: Path) -> Iterator[Path]:
         for split, where in config.sources().items():
             labels = data.parent / where.labels
             yield labels
-            yield from (Path(folder) / name for folder, _, names in os.walk(labels) for name in names)
+            with suppress(ValueError):
+                yield from list_files(labels, unlisted=[]) if is_folder(labels) else []
             with suppress(ValueError):
                 yield from split_images(config, split, data.parent)

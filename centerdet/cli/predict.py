@@ -12,6 +12,7 @@ from centerdet.cli.options import add_command, add_detector_options, load_detect
 from centerdet.cli.output_kinds import is_csv, is_cvat, is_json_lines, is_label_studio, is_parquet, is_png
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, never_ours, weights_file
 from centerdet.cli.streams import one_line
+from centerdet.files import is_folder
 
 _FORMATS = ("csv", "jsonl", "parquet", "yolo", "label-studio", "cvat", "labelme")
 _MAX_SHARDS = 10**6
@@ -152,7 +153,7 @@ def _check_files(options: argparse.Namespace, paths: list[Path]) -> tuple[dict[P
     outputs += [Output("--save-images", path, is_png, makes_folder=True) for path in dict.fromkeys(pictures.values())]
     for option, results, is_ours in (("--out", files, never_ours), ("--save-images", pictures, is_png)):
         folders = dict.fromkeys(frame_folder(path, file) for path, file in results.items())
-        existing = (file for folder in folders if folder.is_dir() for file in folder.iterdir())
+        existing = (file for folder in folders if is_folder(folder) for file in folder.iterdir())
         outputs += [Output(option, file, is_ours) for file in existing if file.is_file()]
     check_outputs(outputs, [*paths, *weights_file(options.weights)], overwrite=options.overwrite)
     return files or relative_names(paths), pictures

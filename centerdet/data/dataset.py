@@ -115,9 +115,12 @@ def load_training_splits(path: str | Path) -> tuple[Dataset, Dataset, bool]:
         ValueError: As ``load_dataset``.
     """
     config = read_data_config(path)
-    taken = "validation" not in config.sources()
+    taken = "validation" not in config.sources() and config.train is not None
     if taken:
-        config = replace(config, held_out=replace(config.held_out, validation=HELD_OUT))
+        try:
+            config = replace(config, held_out=replace(config.held_out, validation=HELD_OUT))
+        except ValueError as error:
+            raise ValueError(f"{path} has no validation split, and too few images for one: {error}") from None
     return _load(config, path, "train"), _load(config, path, "validation"), taken
 
 

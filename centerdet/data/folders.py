@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from centerdet.files import is_folder
+
 # File systems that show the state of the kernel. They hold no user's files, and may seem endless.
 _KERNEL_SYSTEMS = {
     *("proc", "sysfs", "cgroup", "cgroup2", "devpts", "devtmpfs", "debugfs", "tracefs", "securityfs", "selinuxfs"),
@@ -103,21 +105,21 @@ def expand_pattern(pattern: str) -> list[Path]:
     parts = path.parts[1:] if path.anchor else path.parts
     parts = tuple(part for index, part in enumerate(parts) if part != "**" or parts[index - 1 : index] != ("**",))
     found = _expand(Path(path.anchor), parts)
-    return sorted({match for match in found if not match.is_dir() and os.path.lexists(match)})
+    return sorted({match for match in found if not is_folder(match) and os.path.lexists(match)})
 
 
 def _expand(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
-    if not parts:
+    plain = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    folder = folder.joinpath(*parts[:plain])
+    if plain == len(parts):
         yield folder
         return
-    first, rest = parts[0], parts[1:]
+    first, rest = parts[plain], parts[plain + 1 :]
     if first == "**":
         for place in _walk(folder, []):
             if not any(part.startswith(".") for part in place.relative_to(folder).parts):
                 yield from _expand(place, rest or ["*"])
-    elif glob.has_magic(first):
+    else:
         for path in (match for part in _scan(folder, []) for match in part):
             if fnmatch.fnmatchcase(path.name, first) and (first.startswith(".") or not path.name.startswith(".")):
                 yield from _expand(path, rest)
-    else:
-        yield from _expand(folder / first, rest)

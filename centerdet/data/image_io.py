@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from centerdet.data.folders import list_files
 from centerdet.data.image_headers import MAX_EXTRA_BYTES, MAX_PIXEL_BYTES, MAX_PIXELS, image_size, unreadable
-from centerdet.files import open_regular, read_regular
+from centerdet.files import is_folder, open_regular, read_regular
 from centerdet.native_messages import hide_native_messages
 from centerdet.preprocessing import MIN_SIDE, to_unit_range
 
@@ -41,7 +41,7 @@ def find_images(
     Raises:
         ValueError: If the folder does not exist, cannot be listed, or holds no image.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise ValueError(f"there is no folder {folder}; correct the path")
     files = list_files(folder, unlisted=unlisted)
     paths = [path for path in files if path.suffix.lower() in suffixes]

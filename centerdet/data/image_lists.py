@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from centerdet.data.image_io import find_images
-from centerdet.files import read_regular
+from centerdet.files import is_folder, is_present, read_regular
 
 LIST_SUFFIX = ".txt"
 MAX_BYTES = 2**28  # of a list: 256 MiB name a million images
@@ -45,7 +45,7 @@ def find_split_images(images: str | Sequence[str], root: Path) -> FoundImages:
 
 
 def _find_in(place: Path, root: Path) -> FoundImages:
-    if place.suffix.lower() != LIST_SUFFIX or place.is_dir():
+    if place.suffix.lower() != LIST_SUFFIX or is_folder(place):
         return FoundImages(place, find_images(place))
     paths = _read_list(place, root)
     return FoundImages(_common_folder(paths), paths)
@@ -61,7 +61,7 @@ def _read_list(path: Path, root: Path) -> list[Path]:
     for number, line in enumerate(text.split("\n"), start=1):  # not splitlines, which splits some names
         if name := line.strip():
             choices = [_normalise(folder / name) for folder in (path.parent, root)]
-            existing = [choice for choice in choices if choice.is_file()]
+            existing = [choice for choice in choices if is_present(choice) and not is_folder(choice)]
             if not existing:
                 raise ValueError(f"{path}, line {number}: there is no file {choices[0]}; correct the line")
             images[existing[0]] = None

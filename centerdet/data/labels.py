@@ -14,6 +14,7 @@ from typing import Protocol
 
 from centerdet.box import RotatedBox
 from centerdet.data.folders import list_files
+from centerdet.files import is_folder
 
 MAX_NUMBER = 1e9  # px, or image sides: larger numbers are typing errors, and their squares could overflow
 _CLASSES = "classes"  # labelling tools write the names of the classes to classes.txt, in the folder of the labels
@@ -130,7 +131,7 @@ def read_label_folder(
         has_heading: As in ``LabelReader.read_labels``.
         errors: As in ``LabelReader.read_labels``.
     """
-    if not labels.is_dir():
+    if not is_folder(labels):
         raise ValueError(f"there is no folder {labels} with the labels of {images.folder}; correct the path")
     found = {}
     for name, size in images.sizes.items():

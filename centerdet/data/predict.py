@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
@@ -17,6 +18,7 @@ from centerdet.data.image_io import SUFFIXES, find_images, normalise, pad_small
 from centerdet.detector.base import BaseDetector
 from centerdet.detector.batching import MAX_BATCH_PIXELS
 from centerdet.drawing import Picture, draw_detection, picture_scale
+from centerdet.files import is_folder
 
 
 class _Item(NamedTuple):
@@ -94,14 +96,10 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
     paths: list[Path] = []
     for pattern in patterns:
         path = Path(pattern)
-        try:
-            exists = path.exists()
-        except OSError:  # a name that is too long
-            exists = False
-        if path.is_dir() if exists else False:
+        if is_folder(path):
             unlisted: list[Path] = []
             paths += find_images(path, unlisted=unlisted, suffixes=(*SUFFIXES, *VIDEO_SUFFIXES)) + unlisted
-        elif exists or path.is_symlink():
+        elif os.path.lexists(path):
             paths.append(path)
         else:
             files = expand_pattern(pattern)

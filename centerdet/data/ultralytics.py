@@ -11,6 +11,7 @@ from pathlib import Path
 from centerdet.data.image_io import SUFFIXES
 from centerdet.data.labels import ErrorCollector, ImageFolder, Label, name_without_suffix
 from centerdet.data.yolo_obb import read_file
+from centerdet.files import is_present
 
 image_key = name_without_suffix
 
@@ -27,7 +28,7 @@ def read_labels(
         errors: As in ``labels.LabelReader.read_labels``.
     """
     places = {name: label_path(images.folder / name) for name in images.sizes}
-    if places and not any(path.exists() for path in places.values()):
+    if places and not any(map(is_present, places.values())):
         example = next(iter(places.values()))
         raise ValueError(f"no image of {labels} has a label file, for example {example}; correct the path")
     found = {}

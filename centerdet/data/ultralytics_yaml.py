@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from centerdet.files import is_folder, is_present
+
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 _MEANING = ("has_heading", "nose", "multiple_objects", "intensity_range")  # keys of ours
 _OURS_ONLY = ("format", "validation", "held_out")
@@ -69,12 +71,12 @@ def format_data_yaml(splits: Mapping[str, str], *, has_heading: bool = True) -> 
 def _find_root(path: Any, folder: Path) -> Path:
     """Returns the folder from which the splits start."""
     root = folder / path if isinstance(path, str) else folder
-    return root if root.is_dir() else folder  # the file may come from another computer
+    return root if is_folder(root) else folder  # the file may come from another computer
 
 
 def _find_place(place: str, root: Path) -> Path:
     """Returns the path of a split; Roboflow writes ``../train/images`` for ``train/images``."""
     path = root / place
-    if not path.exists() and place.startswith("../"):
+    if not is_present(path) and place.startswith("../"):
         return root / place.removeprefix("../")
     return path

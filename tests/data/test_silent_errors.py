@@ -1,5 +1,6 @@
 """What could pass for "no object" or for a whole data set in silence is an error."""
 
+import json
 import os
 
 import cv2
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 
 from centerdet.box import RotatedBox
+from centerdet.cli.outputs import dataset_files
+from centerdet.data.dataset import load_training_splits
 from centerdet.data.folders import expand_pattern, list_files
 from centerdet.data.image_io import find_images, read_image
 from centerdet.data.predict import find_files, predict_files
@@ -116,3 +119,26 @@ def test_white_and_black_in_double_precision_keep_their_values(tmp_path):
     colours[:35] = 0
     np.save(tmp_path / "a.npy", colours)
     np.testing.assert_array_equal(read_image(tmp_path / "a.npy"), colours[..., 0])
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "y/" * 3000])
+def test_paths_that_no_file_can_have_are_errors_with_the_file_that_names_them(name, tmp_path):
+    path = tmp_path / "data.yaml"
+    path.write_text(f"format: yolo\ntrain: {{images: {json.dumps(name)}, labels: labels}}\n")
+    assert all("there is no folder" in error for error in errors_of(path))
+    (tmp_path / "list.txt").write_text(f"{name}\n")
+    path.write_text("format: yolo\ntrain: {images: list.txt, labels: labels}\n")
+    assert all("list.txt, line 1: there is no file" in error for error in errors_of(path))
+    assert list(dataset_files(path)) == [path, tmp_path / "labels"]
+    with pytest.raises(ValueError, match="there is no file, folder or match for"):
+        find_files([name])
+
+
+def test_a_data_set_without_images_to_train_on_is_an_error_that_says_so(tmp_path):
+    path = tmp_path / "data.yaml"
+    path.write_text("format: yolo\ntest: {images: a, labels: b}\n")
+    with pytest.raises(ValueError, match="data.yaml: the data set has no train split; add a line"):
+        load_training_splits(path)
+    path.write_text("format: yolo\ntrain: {images: a, labels: b}\nheld_out: {test: 0.9}\n")
+    with pytest.raises(ValueError, match="data.yaml has no validation split, and too few images for one"):
+        load_training_splits(path)
