@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import interpolate
 
 from centerdet.model.types import Prediction, Target
 
@@ -118,10 +118,13 @@ class Codec:
 
     def without_peak(self, prediction: Prediction) -> Prediction:
         """Returns the maps without each heatmap's highest peak, so that ``decode`` finds the next one."""
-        center = prediction.center
-        highest = center == center.amax((2, 3), keepdim=True)  # (B, 1, h, w)
-        near = max_pool2d(highest.float(), PEAK_WINDOW, stride=1, padding=PEAK_WINDOW // 2) > 0
-        return prediction._replace(center=torch.where(near, REMOVED_LOGIT, center))
+        rows, columns = prediction.center.shape[2:]
+        peak_row, peak_column = _unravel(prediction.center.flatten(1).argmax(1), columns)  # each (B,)
+        row, column = (torch.arange(side, device=peak_row.device) for side in (rows, columns))
+        near_row = (row - peak_row[:, None]).abs() <= PEAK_WINDOW // 2  # (B, h)
+        near_column = (column - peak_column[:, None]).abs() <= PEAK_WINDOW // 2  # (B, w)
+        near = near_row[:, None, :, None] & near_column[:, None, None]  # (B, 1, h, w)
+        return prediction._replace(center=torch.where(near, REMOVED_LOGIT, prediction.center))
 
     def heatmap(self, prediction: Prediction, image_size: tuple[int, int]) -> Tensor:
         """Returns the centre heatmap as probabilities ``(B, H, W)``, for images of ``image_size`` (H, W) in px."""
