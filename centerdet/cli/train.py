@@ -29,7 +29,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         "sets their threshold. The result is best.safetensors in the run's folder.",
     )
     add_data_argument(parser)
-    parser.add_argument("--config", type=Path, help="training settings (default: chosen by the number of images)")
+    parser.add_argument("--config", type=Path, help="training settings (default: chosen for the data set)")
     add_set_option(parser)
     add_limit_options(parser)
     parser.add_argument("--init", metavar="WEIGHTS", help="weights to start from: accurate, fast, or a weights file")

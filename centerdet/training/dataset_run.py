@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from centerdet.training.config import ImagesConfig, read_images_config
 from centerdet.training.defaults import default_config
 from centerdet.training.own_images import train
 from centerdet.training.second_stage_config import SecondStageRecipe
-from centerdet.training.sizes import crop_phases, fill_noise_level, fill_sizes
+from centerdet.training.sizes import crop_phases, fill_sizes, measure_noise_level, use_noise_level
 
 
 class DatasetRun(NamedTuple):
@@ -53,19 +54,21 @@ def prepare_dataset_run(
     Raises:
         ValueError: As ``load_dataset`` and ``read_images_config``, and if a split has no object.
     """
-    read_images_config(config_path, overrides)  # a mistake there is found before the data are read
+    given = read_images_config(config_path, overrides)  # a mistake there is found before the data are read
     images, validation, taken = load_training_splits(path)
     for split, dataset in (("train", images), ("validation", validation)):
         if not any(item.box for item in dataset.items):
             raise ValueError(f"no image of the {split} split of {path} has an object; correct its labels")
-    base = default_config(len(images), fine_tuning=fine_tuning)
+    level = measure_noise_level(given, images, images.intensity_range)
+    has_noise_level = level is not None or given.network.noise_level is not None
+    choose = partial(default_config, len(images), fine_tuning=fine_tuning, has_noise_level=has_noise_level)
+    base = choose()
     config = read_images_config(config_path, overrides, base=base)
     if config_path is None and config.training.steps != base.training.steps:
-        base = default_config(len(images), fine_tuning=fine_tuning, steps=config.training.steps)
-        config = read_images_config(config_path, overrides, base=base)
+        config = read_images_config(config_path, overrides, base=choose(steps=config.training.steps))
     filled = fill_sizes(config, [item.box for item in images.items if item.box])
-    filled = fill_noise_level(filled, images, images.intensity_range)
-    source = "chosen for this number of images" if config_path is None else f"of {config_path}"
+    filled = use_noise_level(filled, level)
+    source = "chosen for this data set" if config_path is None else f"of {config_path}"
     return DatasetRun(images, validation, filled, _describe(filled, config, images, validation, taken, source))
 
 

@@ -59,16 +59,33 @@ def fill_noise_level(
 ) -> ImagesConfig:
     """Returns the config with the noise level of the images, if they share one that the config does not give.
 
-    Augmentation is then limited to flips and quarter turns, which keep the pixels' values.
+    Arguments as of ``measure_noise_level``.
+    """
+    return use_noise_level(config, measure_noise_level(config, scenes, intensity_range))
+
+
+def measure_noise_level(
+    config: ImagesConfig, scenes: Sequence[Scene], intensity_range: tuple[float, float] | None
+) -> float | None:
+    """Measures the noise level of the images.
 
     Args:
         config: Settings.
         scenes: Labelled images.
         intensity_range: As in ``preprocessing.to_unit_range``.
+
+    Returns:
+        The level; ``None`` if the config gives one or wants none, or if the images do not share one.
     """
-    if not config.measure_noise_level or config.network.noise_level is not None:
-        return config
-    level = _common_noise_level(scenes, intensity_range)
+    wanted = config.measure_noise_level and config.network.noise_level is None
+    return _common_noise_level(scenes, intensity_range) if wanted else None
+
+
+def use_noise_level(config: ImagesConfig, level: float | None) -> ImagesConfig:
+    """Returns the config with a measured noise level, if there is one.
+
+    Augmentation is then limited to flips and quarter turns, which keep the pixels' values.
+    """
     if level is None:
         return config
     kept = AugmentationConfig(flips=config.augmentation.flips, quarter_turns=config.augmentation.quarter_turns)

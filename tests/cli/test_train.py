@@ -83,7 +83,7 @@ def test_without_a_config_the_choices_and_the_progress_are_shown(tmp_path, capfd
     output, progress = capfd.readouterr()
     assert "to validate, taken from them by name: the data set has no validation split" in output
     assert "crop_size: 96 px, from the boxes; size_unit: " in output
-    assert "settings chosen for this number of images: batch_size 1, training.steps 24," in output
+    assert "settings chosen for this data set: batch_size 1, training.steps 24," in output
     assert "starts from random weights" in output
     assert re.search(r"[\d.]+ s a step: about 0:00:0\d to go", progress)
     assert "second_stage: 1 blocks of 16 crops, after the network; --set second_stage=null leaves it out" in output

@@ -1,5 +1,9 @@
 """Settings that follow from the data set when there is no config file."""
 
+from dataclasses import replace
+
+import cv2
+import numpy as np
 import pytest
 
 from centerdet.data.dataset import load_training_splits
@@ -25,6 +29,33 @@ def test_few_images_get_a_small_network_and_very_few_small_batches():
     assert (few.batch_size, many.batch_size) == (8, 16)
     assert few.network.channels < many.network.channels
     assert few.augmentation == many.augmentation
+
+
+@pytest.mark.parametrize(("images", "steps"), [(49, 5900), (1000, 16_000), (2000, 20_000), (10**6, 20_000)])
+def test_a_known_noise_level_gives_a_small_network_and_more_steps(images, steps):
+    config = default_config(images, fine_tuning=False, has_noise_level=True)
+    assert (config.training.steps, config.training.learning_rate) == (steps, 5e-3)
+    assert config.network.channels == (16, 32, 64)
+    tuned = [default_config(images, fine_tuning=True, has_noise_level=known).training for known in (False, True)]
+    assert tuned[0] == tuned[1]
+
+
+def test_the_noise_level_of_the_images_decides(tmp_path):
+    path = write_dataset(tmp_path, "csv", shape=(96, 128))
+    write_dataset(tmp_path, "csv", split="validation")
+    plain = prepare_dataset_run(path).config
+    rng = np.random.default_rng(0)
+    for image in (tmp_path / "train" / "images").iterdir():
+        cv2.imwrite(str(image), rng.integers(0, 180, (96, 128), np.uint8))
+    noisy, given, unwanted = (
+        prepare_dataset_run(path, overrides=overrides).config
+        for overrides in ([], ["network.noise_level=0.75", "training.steps=300"], ["measure_noise_level=false"])
+    )
+    assert noisy.network.noise_level == pytest.approx(0.7, abs=0.01)
+    assert (noisy.training.steps, noisy.training.learning_rate) == (5300, 5e-3)
+    assert (given.training.steps, given.training.learning_rate) == (300, 5e-3)
+    assert (given.network.noise_level, given.network.channels) == (0.75, (16, 32, 64))
+    assert unwanted == replace(plain, measure_noise_level=False)
 
 
 def test_set_changes_defaults_and_what_depends_on_the_steps_follows(tmp_path):
