@@ -25,6 +25,7 @@ _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)  # Exif tag, and its values 
 _TIFF_HEADERS = {b"II*\0": 8, b"MM\0*": 8, b"II+\0": 16}  # first bytes -> length of the header, bytes
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_PAGES = 1000  # of a TIFF file are counted
+_MAX_NPY_HEADER = 10_000  # bytes: numpy's own limit; it would first allocate what the file declares
 _SUBFILE_TYPE, _REDUCED = 254, 1  # TIFF tag, and its bit that marks a smaller copy of another page
 
 
@@ -63,11 +64,20 @@ def unreadable(path: Path, reason: object) -> ValueError:
 
 
 def _npy_size(path: Path, file: BinaryIO) -> tuple[int, int]:
-    array = np.lib.format.open_memmap(path, mode="r")  # reads the header, and checks the file's length
+    start = file.read(12)
+    length = int.from_bytes(start[8:10] if start[6:7] == b"\1" else start[8:12], "little")  # of the header
+    if start[:6] != np.lib.format.MAGIC_PREFIX or length > _MAX_NPY_HEADER:
+        raise ValueError(f"it is no NPY file with a header of at most {_MAX_NPY_HEADER:,} bytes")
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")  # reads the header, and checks the file's length
+    except (OSError, MemoryError):
+        raise
+    except Exception:  # numpy's messages give advice on unsafe reading, and addresses in memory
+        raise ValueError("its header is not that of an array of numbers, or does not fit the file's length") from None
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
         raise ValueError(f"an image must have 2 dimensions, or 3 with 1, 3 or 4 channels, got shape {array.shape}")
     if array.dtype.kind not in "buif":
-        raise ValueError(f"an image must have integer or floating-point pixels, got {array.dtype}")
+        raise ValueError(f"an image must have integer or floating-point pixels, got {str(array.dtype)[:40]}")
     height, width = array.shape[:2]
     check_picture_size(width, height)
     return width, height

@@ -83,15 +83,17 @@ def test_the_same_files_with_the_true_size_are_read(format, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (archive(), "magic string"),  # an NPZ file with the suffix .npy
-        (array((70, 80, 10**9), b""), "greater than file size"),
+        (archive(), "no NPY file with a header"),  # an NPZ file with the suffix .npy
+        (b"\x93NUMPY\2\0\xff\xff\xff\xff{", "no NPY file with a header"),  # of 4 GB
+        (array((70, 80, 10**9), b""), "does not fit the file's length"),
         (array((70, 80, 5), bytes(28_000)), "got shape"),
         (array((5600,)), "got shape"),
         (array(descr="<c8", shape=(70, 10)), "got complex64"),
         (array(descr="|S80", shape=(70, 1)), "got .S80"),
         (array((70, 81)), "length|size|beyond"),
-        (array().replace(b"(70, 80), }", b"(70, 80),  "), ""),
-        (array(descr="|O"), ""),
+        (array().replace(b"(70, 80), }", b"(70, 80),  "), "its header is not that of an array of numbers"),
+        (array().replace(b"(70, 80), }", b"abs(80, 0)}"), "its header is not that of an array of numbers"),
+        (array(descr="|O"), "its header is not that of an array of numbers"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(content, message, tmp_path):
