@@ -75,7 +75,9 @@ def predict_with_ray(options: argparse.Namespace, paths: Sequence[Path], out: Pa
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """Returns what the rows depend on, besides the files."""
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in weights_file(options.weights)]
+    digests = [
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in weights_file(options.weights) if path.is_file()
+    ]
     return {
         "version": centerdet.__version__,
         "weights": [options.weights, *digests],
