@@ -20,7 +20,7 @@ def write_subset(data: str | Path, folder: Path, *, labels: int, seed: int) -> P
     """Writes a data set with some of the training images, and all validation images, as links to the files.
 
     The images of a seed are the first ones of a shuffled list: those of 50 labels are among those of 200. They are the
-    same whatever training starts from.
+    same whichever training starts from.
 
     Args:
         data: YAML file of the data set.

@@ -30,7 +30,7 @@ from centerdet.cli.options import add_threads_option, set_threads
 from centerdet.cli.output_kinds import is_json_report, write_json
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.detector.base import BaseDetector
-from centerdet.detector.pretrained import PRETRAINED
+from centerdet.detector.pretrained import TASK_WEIGHTS
 from centerdet.export import OnnxDetector, export_onnx
 from centerdet.synthetic.batches import draw_batch
 from centerdet.training.optim import fast_bfloat16
@@ -47,7 +47,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30, help="number of rounds; default: %(default)s")
     parser.add_argument(
-        "--weights", nargs="+", default=list(PRETRAINED), help="files, or names of shipped weights (default: all names)"
+        "--weights",
+        nargs="+",
+        default=TASK_WEIGHTS,
+        help="files, or names of pretrained weights (default: accurate fast)",
     )
     add_threads_option(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to a JSON file")

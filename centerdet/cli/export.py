@@ -32,7 +32,7 @@ def add_export(commands: argparse._SubParsersAction) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from centerdet.detector.pretrained import PRETRAINED
+    from centerdet.detector.pretrained import TASK_WEIGHTS
     from centerdet.export import export_onnx
     from centerdet.export.onnx import check_model_name
     from centerdet.export.web import check_web_runtime, write_page
@@ -46,7 +46,7 @@ def _export(options: argparse.Namespace) -> None:
     export_onnx(centerdet.load(options.weights, noise_level=options.noise_level), options.model)
     print(f"{one_line(options.model)}: for images of at least {MIN_SIDE} px a side, in batches of any size")
     if options.web is not None:
-        write_page(options.web, options.model, with_examples=(options.weights or "accurate") in PRETRAINED)
+        write_page(options.web, options.model, with_examples=(options.weights or TASK_WEIGHTS[0]) in TASK_WEIGHTS)
         print(f"{one_line(options.web)}: a page; to see it: python -m http.server --directory {one_line(options.web)}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import centerdet
 from centerdet.cli.options import (
     add_command,
     add_data_argument,
@@ -32,7 +31,13 @@ def add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--config", type=Path, help="training settings (default: chosen for the data set)")
     add_set_option(parser)
     add_limit_options(parser)
-    parser.add_argument("--init", metavar="WEIGHTS", help="weights to start from: accurate, fast, or a weights file")
+    parser.add_argument(
+        "--init",
+        metavar="WEIGHTS",
+        default="auto",
+        help="weights to start from: generic, accurate, fast, a weights file, or none (default: generic, unless the "
+        "settings describe a network, or the images share a uniform background)",
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/images"), help="folder of the run; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
     add_device_option(parser)
@@ -44,21 +49,16 @@ def _train(options: argparse.Namespace) -> None:
     from centerdet.training.dataset_run import prepare_dataset_run, train_dataset
 
     set_threads(options.threads)
-    init_from = None if options.init is None else centerdet.load(options.init)
     run = prepare_dataset_run(
         options.data,
         config_path=options.config,
         overrides=limit_overrides(options),
-        fine_tuning=init_from is not None,
+        init=options.init,
     )
-    network = init_from.network if init_from else centerdet.CenterNet(run.config.network)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    start = f"starts from the weights {options.init}" if init_from else "starts from random weights"
-    print(*run.choices, f"network: {parameters:,} parameters, {start}", sep="\n", flush=True)
+    print(*run.choices, sep="\n", flush=True)
     report = train_dataset(
         run,
         directory=options.out,
-        init_from=init_from,
         device=select_device(options.device),
         resume=options.resume,
     )

@@ -1,9 +1,8 @@
-"""Labelled images of a data set; each image is read when it is used."""
+"""Labelled images of a data set; each image is read when it is used, and kept if that is wanted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +36,8 @@ class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
     def __init__(self, items: Sequence[Item], config: DataConfig) -> None:
         self.items, self._config = tuple(items), config
         self.has_heading, self.intensity_range = config.has_heading, config.intensity_range
+        self._kept: dict[int, NDArray] = {}
+        self._room = 0  # bytes for further images
 
     def __len__(self) -> int:
         return len(self.items)
@@ -56,9 +57,25 @@ class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
         if isinstance(index, slice):
             return Dataset(self.items[index], self._config)
         path, box = self.items[index]
+        if (kept := self._kept.get(index)) is not None:
+            return kept, box
         # The pixels are checked again where they are used, but the error there cannot name the file.
         image = read_usable(path, partial(to_unit_range, intensity_range=self.intensity_range))
-        return pad_small(image), box
+        image = pad_small(image)
+        if image.nbytes <= self._room:
+            image.setflags(write=False)  # every later access returns the same array
+            self._kept[index], self._room = image, self._room - image.nbytes
+        return image, box
+
+    def keeping(self, max_bytes: int) -> Dataset:
+        """Returns the same data set, which reads each image once and keeps it, as far as the memory suffices.
+
+        Args:
+            max_bytes: Memory for images.
+        """
+        keeping = Dataset(self.items, self._config)
+        keeping.intensity_range, keeping._room = self.intensity_range, max_bytes
+        return keeping
 
     def readable(self, on_error: Callable[[str, Path], None]) -> Iterator[tuple[NDArray, RotatedBox | None]]:
         """Yields the images that can be read, in order.
@@ -76,8 +93,8 @@ class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
 
     def without(self, paths: Collection[Path | None]) -> Dataset:
         """Returns the data set without some of its files."""
-        rest = copy(self)  # with the same intensity range
-        rest.items = tuple(item for item in self.items if item.path not in paths)
+        rest = Dataset([item for item in self.items if item.path not in paths], self._config)
+        rest.intensity_range = self.intensity_range  # which may differ from the config's
         return rest
 
 

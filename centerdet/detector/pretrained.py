@@ -12,7 +12,8 @@ from centerdet.noise_level import NoiseLevel
 if TYPE_CHECKING:
     import torch
 
-PRETRAINED = {"accurate": "accurate.safetensors", "fast": "fast.safetensors"}  # file by name; the first is the default
+TASK_WEIGHTS = ("accurate", "fast")  # for the task's scenes; the first is the default
+PRETRAINED = {name: f"{name}.safetensors" for name in (*TASK_WEIGHTS, "generic")}  # file by name
 MAX_SHOWN = 300  # characters of a path in an error message
 
 
@@ -27,7 +28,8 @@ def load(
 
     Args:
         path: A file written by ``Detector.save`` or ``train.py``, or the name of pretrained weights as a string:
-            ``accurate`` (the default) or ``fast``. A file with such a name is "./fast".
+            ``accurate`` (the default) or ``fast``, for the task's scenes, or ``generic``, from which training on other
+            images starts. A file with such a name is "./fast".
         threshold: Score threshold in [0, 1]; ``None``: the one stored with the weights.
         noise_level: Noise level of the images, in (0, 1]; "auto": measured in each image; ``None``: as stored with the
             weights. See ``Detector.with_noise_level``.
@@ -36,7 +38,7 @@ def load(
     Raises:
         ValueError: If the file is missing, damaged or of another kind, or threshold or noise level is out of range.
     """
-    path = "accurate" if path is None else path
+    path = TASK_WEIGHTS[0] if path is None else path
     file = pretrained_path(path) if isinstance(path, str) and path in PRETRAINED else path
     try:
         open_regular(file).close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +12,17 @@ import torch
 
 from centerdet.data.dataset import Dataset, load_training_splits
 from centerdet.detector.detector import Detector
+from centerdet.detector.pretrained import load
 from centerdet.evaluation.report import EvaluationReport
+from centerdet.model.centernet import CenterNet
 from centerdet.training.config import ImagesConfig, read_images_config
 from centerdet.training.defaults import default_config
 from centerdet.training.own_images import train
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.sizes import crop_phases, fill_sizes, measure_noise_level, use_noise_level
+
+KEPT_BYTES = 2**30  # of decoded images of each split; further ones are read again at each use
+AUTO, NONE, GENERIC = "auto", "none", "generic"  # weights that training starts from
 
 
 class DatasetRun(NamedTuple):
@@ -26,12 +32,14 @@ class DatasetRun(NamedTuple):
         images: Split ``train``.
         validation: Split ``validation``.
         config: Complete settings.
+        init_from: Detector whose weights training starts from; ``None``: from scratch.
         choices: What was chosen, one line each.
     """
 
     images: Dataset
     validation: Dataset
     config: ImagesConfig
+    init_from: Detector | None
     choices: tuple[str, ...]
 
 
@@ -40,7 +48,7 @@ def prepare_dataset_run(
     *,
     config_path: str | Path | None = None,
     overrides: Sequence[str] = (),
-    fine_tuning: bool = False,
+    init: str = AUTO,
 ) -> DatasetRun:
     """Loads a data set and completes the settings.
 
@@ -49,10 +57,12 @@ def prepare_dataset_run(
         config_path: Settings; ``None``: those of ``defaults.default_config``. Without a ``size_unit`` or ``crop_size``,
             they follow from the training boxes.
         overrides: As in ``overrides.apply_overrides``.
-        fine_tuning: Whether training will start from weights.
+        init: Weights that training starts from, as ``load`` takes them, or "none", or "auto": ``GENERIC``, unless the
+            settings describe a network, or the images share a uniform background up to some level: a new network is
+            better at those, since it gets that level.
 
     Raises:
-        ValueError: As ``load_dataset`` and ``read_images_config``, and if a split has no object.
+        ValueError: As ``load_dataset``, ``read_images_config`` and ``load``, and if a split has no object.
     """
     given = read_images_config(config_path, overrides)  # a mistake there is found before the data are read
     images, validation, taken = load_training_splits(path)
@@ -61,15 +71,27 @@ def prepare_dataset_run(
             raise ValueError(f"no image of the {split} split of {path} has an object; correct its labels")
     level = measure_noise_level(given, images, images.intensity_range)
     has_noise_level = level is not None or given.network.noise_level is not None
-    choose = partial(default_config, len(images), fine_tuning=fine_tuning, has_noise_level=has_noise_level)
+    if init == AUTO:
+        own_network = config_path is not None or any(text.startswith("network.") for text in overrides)
+        init = NONE if own_network or has_noise_level else GENERIC
+    init_from = None if init == NONE else load(init)
+    if init_from is not None and init_from.trained_noise_level is None:  # it takes pixels of any kind
+        level, has_noise_level = None, False
+    choose = partial(default_config, len(images), fine_tuning=init_from is not None, has_noise_level=has_noise_level)
     base = choose()
     config = read_images_config(config_path, overrides, base=base)
     if config_path is None and config.training.steps != base.training.steps:
         config = read_images_config(config_path, overrides, base=choose(steps=config.training.steps))
+    if init_from is not None:
+        config = replace(config, network=init_from.network.config)
     filled = fill_sizes(config, [item.box for item in images.items if item.box])
     filled = use_noise_level(filled, level)
     source = "chosen for this data set" if config_path is None else f"of {config_path}"
-    return DatasetRun(images, validation, filled, _describe(filled, config, images, validation, taken, source))
+    choices = _describe(filled, config, images, validation, taken, source)
+    parameters = sum(parameter.numel() for parameter in CenterNet(filled.network).parameters())
+    start = f"starts from the weights {init}" if init_from else "starts from random weights"
+    choices = (*choices, f"network: {parameters:,} parameters, {start}; --init changes that")
+    return DatasetRun(images, validation, filled, init_from, choices)
 
 
 def _describe(
@@ -116,7 +138,6 @@ def train_dataset(
     run: DatasetRun,
     *,
     directory: str | Path,
-    init_from: Detector | None = None,
     device: torch.device | str = "cpu",
     resume: bool = False,
 ) -> EvaluationReport:
@@ -125,7 +146,6 @@ def train_dataset(
     Args:
         run: From ``prepare_dataset_run``.
         directory: As in ``train``.
-        init_from: As in ``train``.
         device: As in ``train``.
         resume: As in ``train``.
 
@@ -136,13 +156,13 @@ def train_dataset(
         ValueError: As ``train``.
     """
     return train(
-        run.images,
-        run.validation,
+        run.images.keeping(KEPT_BYTES),
+        run.validation.keeping(KEPT_BYTES),
         run.config,
         directory=directory,
         has_heading=run.images.has_heading,
         intensity_range=run.images.intensity_range,
-        init_from=init_from,
+        init_from=run.init_from,
         device=device,
         resume=resume,
     )

@@ -75,7 +75,9 @@ def train(
     """
     if config.size_unit is None or config.crop_size is None:
         config = fill_sizes(config, [box for _, box in validation if box])
-    config = fill_noise_level(config, scenes if isinstance(scenes, Sequence) else validation, intensity_range)
+    config = fill_noise_level(
+        config, scenes if isinstance(scenes, Sequence) else validation, intensity_range, init_from
+    )
     other_first_stages = load_first_stages(config.second_stage, device)
     limits = divide_time(config.training.max_minutes, second_stage=config.second_stage is not None)
     network, codec = _make_model(config, init_from, has_heading)

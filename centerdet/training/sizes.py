@@ -9,6 +9,7 @@ from dataclasses import replace
 from centerdet.box import RotatedBox
 from centerdet.data.augment import AugmentationConfig
 from centerdet.data.crops import CropPhase, Scene
+from centerdet.detector.detector import Detector
 from centerdet.model.codec import CodecConfig
 from centerdet.noise_level import estimate_noise_level
 from centerdet.preprocessing import MIN_SIDE, to_unit_range
@@ -55,12 +56,21 @@ def crop_phases(config: ImagesConfig) -> tuple[CropPhase, ...]:
 
 
 def fill_noise_level(
-    config: ImagesConfig, scenes: Sequence[Scene], intensity_range: tuple[float, float] | None
+    config: ImagesConfig,
+    scenes: Sequence[Scene],
+    intensity_range: tuple[float, float] | None,
+    init_from: Detector | None = None,
 ) -> ImagesConfig:
     """Returns the config with the noise level of the images, if they share one that the config does not give.
 
-    Arguments as of ``measure_noise_level``.
+    Args:
+        config: As in ``measure_noise_level``.
+        scenes: As there.
+        intensity_range: As there.
+        init_from: Detector whose weights training starts from. If it has no noise level, nothing is measured.
     """
+    if init_from is not None and init_from.trained_noise_level is None:
+        return config
     return use_noise_level(config, measure_noise_level(config, scenes, intensity_range))
 
 

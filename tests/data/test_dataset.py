@@ -7,6 +7,7 @@ import pytest
 
 from centerdet import RotatedBox, score_iou
 from centerdet.box import yaw_error
+from centerdet.data import dataset as module
 from centerdet.data.dataset import load_dataset
 from centerdet.data.validate import check_dataset
 from tests.helpers import BOXES, write_dataset
@@ -53,3 +54,23 @@ def test_the_error_for_pixels_outside_the_range_names_the_file(tmp_path):
         load_dataset(path, "train")[4]
     path.write_text(path.read_text() + "intensity_range: [0, 4095]\n")
     assert load_dataset(path, "train")[4][0].max() == 4095
+
+
+def test_kept_images_are_read_once_as_far_as_there_is_room(tmp_path, monkeypatch):
+    path = write_dataset(tmp_path, "yolo")
+    plain = load_dataset(path, "train")
+    reads, read = [], module.read_usable
+    monkeypatch.setattr(module, "read_usable", lambda file, check: reads.append(file.name) or read(file, check))
+    size = plain[0][0].nbytes
+    kept = plain.keeping(2 * size)
+    for _ in range(3):
+        for index in range(3):
+            (image, box), (expected, expected_box) = kept[index], plain[index]
+            np.testing.assert_array_equal(image, expected)
+            assert box == expected_box
+    names = [item.path.name for item in plain.items[:3]]
+    assert [reads.count(name) for name in names] == [
+        3 + 1 + 1,
+        3 + 1,
+        3 + 3,
+    ]  # the plain one reads each time, and first

@@ -90,7 +90,7 @@ def test_the_heatmap_peaks_at_the_object(detector):
 
 
 def test_the_accurate_weights_are_the_default(detector):
-    assert list(PRETRAINED) == ["accurate", "fast"]
+    assert list(PRETRAINED) == ["accurate", "fast", "generic"]
     assert centerdet.load("accurate").metadata == detector.metadata != centerdet.load("fast").metadata
     assert centerdet.load(pretrained_path("fast")).metadata == centerdet.load("fast").metadata
 
@@ -112,7 +112,9 @@ def test_a_missing_device_is_refused(device):
 
 
 def test_a_missing_file_is_refused_with_a_remedy(tmp_path):
-    with pytest.raises(ValueError, match="no such file; give .*, or the name of pretrained weights: accurate, fast"):
+    with pytest.raises(
+        ValueError, match="no such file; give .*, or the name of pretrained weights: accurate, fast, generic"
+    ):
         centerdet.load("fats")
     with pytest.raises(ValueError, match="there is no such file"):
         centerdet.load(tmp_path / "missing")
