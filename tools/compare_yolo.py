@@ -10,6 +10,9 @@ library; it needs an environment of its own:
     yolo/bin/pip uninstall -y opencv-python    # it has the same files as opencv-python-headless
     yolo/bin/pip install --force-reinstall --no-deps -r requirements.txt
     yolo/bin/python tools/compare_yolo.py data.yaml --minutes 20 --weights runs/mine/best.safetensors
+
+If torch is built for CPUs alone, torchvision ends with "operator torchvision::nms does not exist": delete
+"_meta_registrations," from torchvision/__init__.py of that environment.
 """
 
 from __future__ import annotations
@@ -104,7 +107,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
     ]
     if ours is not None:
-        parameters = sum(parameter.numel() for parameter in ours.network.parameters())
+        networks = [ours.network, *([ours.second_stage.network] if ours.second_stage else [])]
+        parameters = sum(parameter.numel() for network in networks for parameter in network.parameters())
         rows.append(measure("centerdet", ours, splits["test"], parameters=parameters))
     write_json(options.out / "result.json", [asdict(row) for row in rows])
     print(table(rows))

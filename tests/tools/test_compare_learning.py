@@ -13,7 +13,13 @@ from tools._learning import Run, Score, average
 from tools._subset import write_subset
 
 SCORE = Score(ap=0.5, ap_error=0.01, ap_mean=0.3, ap_mean_error=0.02, misses=1, false_alarms=2, cpu_minutes=3.0)
-TINY = ["training.steps=2", "training.warmup_steps=1", "network.channels=[8,8]", "network.num_blocks=[1,1]"]
+TINY = [
+    "training.steps=2",
+    "training.warmup_steps=1",
+    "network.channels=[8,8]",
+    "network.num_blocks=[1,1]",
+    "second_stage=null",
+]
 
 
 @pytest.fixture
