@@ -2,6 +2,7 @@
 
 import { drawBox, drawImage } from "./drawing.js";
 import { readImage, toUnitRange } from "./image.js";
+import { toTrainedLevel } from "./noise.js";
 
 const find = (id) => document.getElementById(id);
 const settings = await (await fetch("model.json")).json();
@@ -42,7 +43,7 @@ async function detect(file) {
     if (id !== chosen) return;
     say("Running …");
     const { width, height } = image;
-    const pixels = toUnitRange(image.grey, settings.intensity_range ?? [0, 255]);
+    const pixels = toTrainedLevel(toUnitRange(image.grey, settings.intensity_range ?? [0, 255]), settings);
     const result = await ask({ id, pixels, width, height }, [pixels.buffer]);
     if (id !== chosen) return;
     last = { image, ...result };

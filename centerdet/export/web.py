@@ -13,7 +13,7 @@ from centerdet.files import open_regular, write_atomically
 from centerdet.preprocessing import MIN_SIDE
 
 PAGE_FORMAT = "centerdet page 1"
-SOURCES = ("index.html", "style.css", "page.js", "image.js", "drawing.js", "worker.js")
+SOURCES = ("index.html", "style.css", "page.js", "image.js", "noise.js", "drawing.js", "worker.js")
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")  # of onnxruntime-web, for the CPU
 EXAMPLES = tuple(f"examples/{number}.png" for number in range(1, 5))
 EXAMPLE_SEED = 12  # of the example scenes
@@ -78,6 +78,8 @@ def write_page(folder: Path, model: Path, *, with_examples: bool) -> None:
         "threshold": detector.threshold,
         "intensity_range": detector.intensity_range,
         "has_heading": detector.has_heading,
+        "trained_noise_level": detector.trained_noise_level,
+        "noise_level": detector.noise_level,
         "minSide": MIN_SIDE,
         "maxPixels": MAX_PIXELS,
         "examples": examples,
