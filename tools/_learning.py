@@ -20,8 +20,6 @@ from centerdet.evaluation.report import IOU_THRESHOLDS, Z_95, EvaluationResults,
 from centerdet.training.dataset_run import prepare_dataset_run, train_dataset
 from tools._subset import write_subset
 
-SCRATCH = "none"  # in place of weights to start from
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -30,7 +28,7 @@ class Run:
     Attributes:
         data: YAML file of the data set.
         labels: Number of training images.
-        init: Weights to start from, a name or a file, or ``SCRATCH``.
+        init: Weights to start from, a name or a file, "auto" or "none": as of ``prepare_dataset_run``.
         seed: Seed of the choice of images, of new weights and of the batches.
         minutes: Time limit as of ``TrainingConfig.max_minutes``; ``None``: none.
         settings: Changes as of ``centerdet train --set``.
@@ -85,14 +83,12 @@ def run_once(run: Run, folder: Path, *, device: torch.device) -> Score:
         ValueError: If the data set has fewer images or no test split.
     """
     data = write_subset(run.data, folder / "data", labels=run.labels, seed=run.seed)
-    init_from = None if run.init == SCRATCH else centerdet.load(run.init, device=device)
     limits = [] if run.minutes is None else [f"training.max_minutes={run.minutes}"]
     overrides = [f"training.seed={run.seed}", *limits, *run.settings]
     start, result = time.process_time(), folder / "run"
     train_dataset(
-        prepare_dataset_run(data, overrides=overrides, fine_tuning=init_from is not None),
+        prepare_dataset_run(data, overrides=overrides, init=run.init),
         directory=result,
-        init_from=init_from,
         device=device,
         resume=(result / "checkpoint.pt").exists(),
     )

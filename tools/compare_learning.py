@@ -22,8 +22,9 @@ from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.options import add_device_option, add_set_option, add_threads_option, select_device, set_threads
 from centerdet.cli.output_kinds import mark_png
 from centerdet.files import make_folder, read_regular, write_atomically
+from centerdet.training.dataset_run import AUTO, NONE
 from tools._curves import draw_learning_curves
-from tools._learning import SCRATCH, Run, Score, average, from_records, run_once, to_record
+from tools._learning import Run, Score, average, from_records, run_once, to_record
 
 MAX_BYTES = 2**26  # of the results file
 RESULTS, PICTURE = "results.jsonl", "curves.png"
@@ -34,7 +35,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="YAML files of data sets with a test split")
     parser.add_argument(
-        "--init", nargs="+", default=["accurate", SCRATCH], help=f"weights, or {SCRATCH}; default: %(default)s"
+        "--init",
+        nargs="+",
+        default=["generic", "accurate", NONE],
+        help=f"weights, {AUTO} or {NONE}; default: %(default)s",
     )
     parser.add_argument(
         "--labels", type=int, nargs="+", default=[50, 200, 1000], help="training images; default: %(default)s"

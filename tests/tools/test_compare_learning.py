@@ -47,6 +47,7 @@ def fake(monkeypatch):
 def test_finished_runs_are_not_repeated(fake, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["a/data.yaml", "b/data.yaml", "--labels", "5", "20", "--seeds", "0", "1", "--out", str(out)]
+    arguments += ["--init", "generic", "none"]
     assert compare_learning.main(arguments) == 2
     assert "stopped" in capsys.readouterr().err
     assert len((out / "results.jsonl").read_text().splitlines()) == 4
