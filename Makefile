@@ -1,12 +1,13 @@
 # make setup, then make test. Every target uses the interpreter of .venv.
 PYTHON := .venv/bin/python
-.PHONY: help setup test test-slow test-web lint format docs figures ci
+.PHONY: help setup test test-slow test-web coverage lint format docs figures ci
 
 help:
 	@echo "setup     create .venv with everything the tests need"
 	@echo "test      run the default tests"
 	@echo "test-slow run the tests that take minutes"
 	@echo "test-web  run the tests in a browser; needs Node.js and Chromium"
+	@echo "coverage  count the lines that the tests run; needs pytest-cov"
 	@echo "lint      ruff check, ruff format --check and mypy"
 	@echo "format    format the code"
 	@echo "docs      run the code blocks and parse the commands of README.md and docs/"
@@ -26,6 +27,11 @@ test-slow:
 test-web:
 	npm ci --prefix web
 	$(PYTHON) -m pytest -q -m slow tests/web
+
+coverage:
+	$(PYTHON) -m pytest -q -n 2 --cov --cov-report=
+	NUMBA_DISABLE_JIT=1 $(PYTHON) -m pytest -q -n0 --cov --cov-append --cov-report=term \
+		tests/refine --ignore tests/refine/test_search.py
 
 lint:
 	.venv/bin/ruff check .

@@ -91,10 +91,12 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
     A subfolder that cannot be listed is part of the list, so that it is reported as a file that cannot be read.
 
     Raises:
-        ValueError: If a pattern matches no file, or a folder holds no image.
+        ValueError: If a pattern is empty or matches no file, or a folder holds no image.
     """
     paths: list[Path] = []
     for pattern in patterns:
+        if not pattern:  # an unset variable of a shell script; to Path, it is the current folder
+            raise ValueError("the name of a file or folder is empty; for the current folder, give a dot")
         path = Path(pattern)
         if is_folder(path):
             unlisted: list[Path] = []

@@ -132,6 +132,8 @@ def test_paths_that_no_file_can_have_are_errors_with_the_file_that_names_them(na
     assert list(dataset_files(path)) == [path, tmp_path / "labels"]
     with pytest.raises(ValueError, match="there is no file, folder or match for"):
         find_files([name])
+    with pytest.raises(ValueError, match="the name of a file or folder is empty"):
+        find_files([""])
 
 
 def test_a_data_set_without_images_to_train_on_is_an_error_that_says_so(tmp_path):
