@@ -11,7 +11,7 @@ from centerdet.training.config import Config, ImagesConfig, TrainingConfig, read
 from tests.helpers import ROOT
 
 CONFIGS = ROOT / "configs"
-SYNTHETIC = {path.stem for path in CONFIGS.glob("*.yaml")} - {"images"}
+SYNTHETIC = {path.stem for path in CONFIGS.glob("*.yaml")} - {"images", "generic"}
 
 
 @pytest.mark.parametrize("name", sorted(SYNTHETIC))
@@ -21,9 +21,10 @@ def test_configs_are_valid_and_survive_a_round_trip(name):
     assert parse(Config, yaml.safe_load(yaml.safe_dump(config.to_dict()))) == config
 
 
-def test_the_config_for_images_holds_the_defaults_and_survives_a_round_trip():
-    config = read_images_config(CONFIGS / "images.yaml")
-    assert config == ImagesConfig()
+@pytest.mark.parametrize("name", ["images", "generic"])
+def test_configs_for_images_are_valid_and_survive_a_round_trip(name):
+    config = read_images_config(CONFIGS / f"{name}.yaml")
+    assert (config == ImagesConfig()) == (name == "images")  # which holds the defaults
     values = TypeAdapter(ImagesConfig).dump_python(config, mode="json")
     assert parse(ImagesConfig, yaml.safe_load(yaml.safe_dump(values))) == config
 
