@@ -19,8 +19,8 @@ from centerdet.files import make_folder, write_atomically
 def write_subset(data: str | Path, folder: Path, *, labels: int, seed: int) -> Path:
     """Writes a data set with some of the training images, and all validation images, as links to the files.
 
-    The images of a seed are the first ones of a shuffled list: those of 50 labels are among those of 200. They are the
-    same whichever training starts from.
+    The images of a seed are the first ones of a shuffled list: those of 50 labels are among those of 200. Every start
+    has the same ones.
 
     Args:
         data: YAML file of the data set.

@@ -3,7 +3,7 @@
 Families: thin (outlines in noise, among lines), filled (low-contrast shapes on photographs of textures), cutout (things
 cut out of photographs, on other photographs). A fifth of the images has no object. The folder gets 8-bit PNG files,
 labels as CSV, and data.yaml with the splits train, validation and test, for "centerdet train" and "centerdet check".
-Image N of a split depends on family, seed, split and N alone: a larger --count adds images and changes none.
+Image N of a split depends on family, seed, split and N alone: a larger --num-samples adds images and changes none.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("family", choices=FAMILIES, help="which images")
-    parser.add_argument("--count", type=int, default=1500, help="training images; default: %(default)s")
+    parser.add_argument("--num-samples", type=int, default=1500, help="training images; default: %(default)s")
     parser.add_argument("--validation", type=int, default=300, help="validation images; default: %(default)s")
     parser.add_argument("--test", type=int, default=1000, help="test images; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="seed of all images, at least 0; default: %(default)s")
     parser.add_argument("--out", type=Path, required=True, help="new folder for the data set")
     options = parser.parse_args(arguments)
-    counts = {"--count": options.count, "--validation": options.validation, "--test": options.test}
+    counts = {"--num-samples": options.num_samples, "--validation": options.validation, "--test": options.test}
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
@@ -52,7 +52,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Writes the data set."""
     options = parse_arguments(arguments)
-    counts = dict(zip(SPLITS, (options.count, options.validation, options.test), strict=True))
+    counts = dict(zip(SPLITS, (options.num_samples, options.validation, options.test), strict=True))
     for split, count in counts.items():
         write_split(options.out, options.family, split, count, seed=options.seed)
     path = options.out / "data.yaml"

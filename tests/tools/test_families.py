@@ -101,7 +101,8 @@ def test_sizes_headings_and_empty_images(family, low, high):
 def test_a_data_set_is_valid_disjoint_and_grows_without_changes(tmp_path, capsys):
     few, more = tmp_path / "few", tmp_path / "more"
     for folder, count in ((few, "3"), (more, "5")):
-        arguments = ["thin", "--count", count, "--validation", "2", "--test", "4", "--seed", "9", "--out", str(folder)]
+        numbers = ["--num-samples", count, "--validation", "2", "--test", "4", "--seed", "9"]
+        arguments = ["thin", *numbers, "--out", str(folder)]
         assert make_family.main(arguments) == 0
     assert centerdet_main(["check", str(more / "data.yaml"), "--out", str(tmp_path / "sheet.png")]) == 0
     files = sorted(more.glob("*/*.png"))
@@ -128,7 +129,7 @@ def exit_code(arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["thin", "--count", "0", "--out", "new"], "--count must be at least 1, got 0"),
+        (["thin", "--num-samples", "0", "--out", "new"], "--num-samples must be at least 1, got 0"),
         (["thin", "--seed", "-1", "--out", "new"], "--seed must be at least 0, got -1"),
         (["thin", "--out", "full"], "full exists already"),
         (["fat", "--out", "new"], "invalid choice: 'fat'"),
