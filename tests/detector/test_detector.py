@@ -102,7 +102,7 @@ def test_the_heatmap_is_aligned_with_the_image(detector, monkeypatch):
     logits[0, 0, 5, 7] = 10.0
     maps = torch.zeros(1, 2, 23, 33)
     output = centerdet.Prediction(center=logits, size=maps, yaw=maps, offset=maps)
-    monkeypatch.setattr(CenterNet, "forward", lambda *_: output)
+    monkeypatch.setattr(CenterNet, "predict_maps", lambda *_: output)
     heatmap = detector.heatmap(image)
     weights = heatmap - heatmap.min()
     ys, xs = np.mgrid[:90, :131]
