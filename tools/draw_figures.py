@@ -58,7 +58,7 @@ def draw_maps(detector: centerdet.Detector, seed: int) -> bytes:
     pixels = torch.from_numpy(image).float()[None, None]  # (1, 1, H, W)
     with torch.inference_mode():
         output = detector.network(pixels)
-        network_input = detector.network.log_likelihood_ratio(pixels)[0, 0]
+        network_input = detector.network.encode_images(pixels)[0, 0]
     wanted = detector.codec.encode(torch.from_numpy(target.to_array())[None], torch.tensor([True]), image.shape)
     scales = (detector.codec.config.size_unit, detector.codec.stride)
     figure, axes = plt.subplots(2, 7, figsize=(15, 4.8), layout="constrained")

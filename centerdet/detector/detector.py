@@ -130,20 +130,18 @@ class Detector(BaseDetector):
             raise ValueError(NOT_FINITE)
         return heatmap.cpu().numpy()
 
-    def decode_maps(self, prediction: Prediction, log_likelihood_ratio: Tensor) -> tuple[Tensor, Tensor]:
+    def decode_maps(self, prediction: Prediction, encoded: Tensor) -> tuple[Tensor, Tensor]:
         """Decodes maps: the most likely box of each image ``(B, 5)`` and its score ``(B,)``, however low.
 
         Args:
             prediction: The network's maps.
-            log_likelihood_ratio: ``(B, C, H, W)``, the network's input, from which the second stage cuts its patches.
+            encoded: ``(B, C, H, W)``, the network's input, from which the second stage cuts its patches.
         """
         if self.second_stage is None or self._fused_stage is None:
             boxes, scores = self.codec.decode(prediction)
         else:
             config = self.second_stage.hypotheses
-            boxes, scores = decode_with_second_stage(
-                self._fused_stage, config, self.codec, prediction, log_likelihood_ratio
-            )
+            boxes, scores = decode_with_second_stage(self._fused_stage, config, self.codec, prediction, encoded)
         return boxes, self.calibration(scores)
 
     def candidates(self, images: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

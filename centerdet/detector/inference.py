@@ -30,14 +30,14 @@ class InferenceNetwork:
         self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in torch's types
 
     def __call__(self, images: NDArray[np.float32]) -> tuple[Tensor, Prediction]:
-        """Log-likelihood ratios and maps of images ``(B, H, W)`` in [0, 1]; call it in ``torch.inference_mode``."""
+        """Encoded images and maps of images ``(B, H, W)`` in [0, 1]; call it in ``torch.inference_mode``."""
         pixels = torch.from_numpy(images)[:, None].to(self.device)  # (B, 1, H, W)
-        ratios = self.module.log_likelihood_ratio(pixels)  # (B, C, H, W)
+        encoded = self.module.encode_images(pixels)  # (B, C, H, W)
         size = len(images)
         if self.device.type == "cpu":
             size = max(1, MAX_CPU_VALUES // (images[0].size * self.module.config.channels[0]))
-        maps = [self.module.predict_maps(part) for part in ratios.chunk(math.ceil(len(images) / size))]
-        return ratios, Prediction(*(torch.cat(parts) for parts in zip(*maps, strict=True)))
+        maps = [self.module.predict_maps(part) for part in encoded.chunk(math.ceil(len(images) / size))]
+        return encoded, Prediction(*(torch.cat(parts) for parts in zip(*maps, strict=True)))
 
     def share(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Shares images ``(B, H, W)`` among torch's threads; a GPU gets all of them."""

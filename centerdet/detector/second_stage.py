@@ -92,7 +92,7 @@ def find_peaks(codec: Codec, prediction: Prediction, count: int) -> tuple[Tensor
 
 
 def decode_with_second_stage(
-    stage: SecondStage, hypotheses: HypothesesConfig, codec: Codec, prediction: Prediction, log_likelihood_ratio: Tensor
+    stage: SecondStage, hypotheses: HypothesesConfig, codec: Codec, prediction: Prediction, encoded: Tensor
 ) -> tuple[Tensor, Tensor]:
     """From the first stage's maps to the second stage's best boxes.
 
@@ -101,7 +101,7 @@ def decode_with_second_stage(
         hypotheses: Boxes that it tries.
         codec: Reads the first stage's maps.
         prediction: Those maps.
-        log_likelihood_ratio: ``(B, C, H, W)``, what the first stage sees of the images.
+        encoded: ``(B, C, H, W)`` images of ``CenterNet.encode_images``.
 
     Returns:
         Boxes ``(B, 5)`` and chances that they are right ``(B,)``, not calibrated.
@@ -112,4 +112,4 @@ def decode_with_second_stage(
         return find_peaks(codec, maps, hypotheses.peaks)[0][:, 1:]
 
     boxes, heights = codec.decode(prediction)
-    return best_hypothesis(stage, log_likelihood_ratio, boxes, heights, next_peaks, hypotheses)
+    return best_hypothesis(stage, encoded, boxes, heights, next_peaks, hypotheses)

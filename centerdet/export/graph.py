@@ -35,9 +35,9 @@ class DetectorGraph(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images ``(B, 1, H, W)`` -> boxes ``(B, 5)``, scores ``(B,)``, heatmap ``(B, H, W)``."""
-        log_likelihood_ratio = self.network.log_likelihood_ratio(images)
-        prediction = self.network.predict_maps(log_likelihood_ratio)
-        boxes, scores = self.detector.decode_maps(prediction, log_likelihood_ratio)
+        encoded = self.network.encode_images(images)
+        prediction = self.network.predict_maps(encoded)
+        boxes, scores = self.detector.decode_maps(prediction, encoded)
         return boxes, scores, self.detector.codec.heatmap(prediction, (images.shape[2], images.shape[3]))
 
 

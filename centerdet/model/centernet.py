@@ -140,14 +140,14 @@ class CenterNet(nn.Module):
 
     def forward(self, images: Tensor) -> Prediction:
         """Maps ``(B, 1, H, W)`` images in [0, 1] to maps of ``ceil(H / stride)`` rows, ``ceil(W / stride)`` columns."""
-        return self.predict_maps(self.log_likelihood_ratio(images))
+        return self.predict_maps(self.encode_images(images))
 
-    def predict_maps(self, log_likelihood_ratio: Tensor) -> Prediction:
-        """The same from ``log_likelihood_ratio(images)``, for callers that need both."""
-        top, bottom, rows = self._padding(log_likelihood_ratio.shape[-2])
-        left, right, columns = self._padding(log_likelihood_ratio.shape[-1])
+    def predict_maps(self, encoded: Tensor) -> Prediction:
+        """The same from ``encode_images(images)``, for callers that need both."""
+        top, bottom, rows = self._padding(encoded.shape[-2])
+        left, right, columns = self._padding(encoded.shape[-1])
         # Pad the ratios, not the image: a ratio of 0 is neutral, as is the padding inside a convolution.
-        ratios = pad(log_likelihood_ratio, (left, right, top, bottom))
+        ratios = pad(encoded, (left, right, top, bottom))
         features = self.stem(ratios)  # (B, channels[0], h, w), with h and w of whole cells at every level
         skips = []
         for blocks, down in zip(self.encoder, self.down, strict=False):
@@ -160,7 +160,7 @@ class CenterNet(nn.Module):
         center, size, yaw, offset = maps.split((1, 2, 2, 2), dim=1)  # the vector (sin yaw, cos yaw) is the heading
         return Prediction(center=center, size=size, yaw=yaw, offset=offset)
 
-    def log_likelihood_ratio(self, images: Tensor) -> Tensor:
+    def encode_images(self, images: Tensor) -> Tensor:
         """Encodes images ``(B, 1, H, W)`` in [0, 1] as the network sees them: ``(B, in_channels, H, W)``."""
         if self.config.noise_level is not None:
             return log_likelihood_ratio(images, self.config.noise_level)

@@ -88,7 +88,7 @@ class _Moved(NamedTuple):
 
 def best_hypothesis(
     stage: SecondStage,
-    log_likelihood_ratio: Tensor,
+    encoded: Tensor,
     boxes: Tensor,
     heights: Tensor,
     next_peaks: Callable[[Tensor], Tensor],
@@ -98,7 +98,7 @@ def best_hypothesis(
 
     Args:
         stage: Trained, in evaluation mode.
-        log_likelihood_ratio: ``(B, C, H, W)``, what the first stage sees of the images.
+        encoded: ``(B, C, H, W)`` images of ``CenterNet.encode_images``.
         boxes: ``(B, 5)`` px, rad, the boxes of the heatmaps' highest peaks.
         heights: ``(B,)`` in [0, 1], those peaks.
         next_peaks: Gives the boxes ``(R, peaks - 1, 5)`` of the next peaks, for indices of images ``(R,)``.
@@ -108,7 +108,7 @@ def best_hypothesis(
         Boxes ``(B, 5)``, yaw in (-pi, pi], and confidences ``(B,)`` in [0, 1], not calibrated.
     """
     likely = heights >= config.min_peak
-    found = _move(stage, log_likelihood_ratio, boxes, likely, config.passes, config.settled)
+    found = _move(stage, encoded, boxes, likely, config.passes, config.settled)
     doubtful = likely & (found.quality[:, config.score_level].sigmoid() < config.sure)
     rows = _rows(doubtful)
     if config.peaks - 1 + len(config.turns) and _any(rows):
@@ -118,7 +118,7 @@ def best_hypothesis(
         everywhere = torch.ones_like(images, dtype=torch.bool)
         others = _move(
             stage,
-            log_likelihood_ratio[images],
+            encoded[images],
             starts.flatten(0, 1),
             everywhere,
             config.alternative_passes,
@@ -133,18 +133,16 @@ def best_hypothesis(
     return boxes, (found.quality[:, config.score_level] + config.peak_weight * odds).sigmoid()
 
 
-def _move(
-    stage: SecondStage, log_likelihood_ratio: Tensor, boxes: Tensor, unsettled: Tensor, passes: int, settled: float
-) -> _Moved:
+def _move(stage: SecondStage, encoded: Tensor, boxes: Tensor, unsettled: Tensor, passes: int, settled: float) -> _Moved:
     """Moves boxes ``(N, 5)`` until they settle, each in the image of its row; once where not ``unsettled``."""
-    moved = _pass(stage, log_likelihood_ratio, boxes)
+    moved = _pass(stage, encoded, boxes)
     unsettled = unsettled & (_distance(boxes, moved.boxes) >= settled)
     for _ in range(passes - 1):
         rows = _rows(unsettled)
         if not _any(rows):
             break
         all_rows = rows.shape[0] == boxes.shape[0]  # len() would be a constant in an exported graph
-        images = log_likelihood_ratio if all_rows else log_likelihood_ratio[rows]
+        images = encoded if all_rows else encoded[rows]
         before = moved.boxes[rows]
         new = _pass(stage, images, before)
         moved = _replace(moved, rows, new, unsettled[rows])
@@ -152,8 +150,8 @@ def _move(
     return moved
 
 
-def _pass(stage: SecondStage, log_likelihood_ratio: Tensor, boxes: Tensor) -> _Moved:
-    update = stage.predict_updates(log_likelihood_ratio, boxes[:, None])
+def _pass(stage: SecondStage, encoded: Tensor, boxes: Tensor) -> _Moved:
+    update = stage.predict_updates(encoded, boxes[:, None])
     return _Moved(apply_delta(boxes, update.delta[:, 0]), update.after[:, 0])
 
 

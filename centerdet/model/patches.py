@@ -21,11 +21,11 @@ def patch_points(rows: int, columns: int, margin: float, device: torch.device | 
     return torch.stack([u.flatten(), v.flatten()])
 
 
-def sample_patches(log_likelihood_ratio: Tensor, boxes: Tensor, points: Tensor) -> Tensor:
+def sample_patches(encoded: Tensor, boxes: Tensor, points: Tensor) -> Tensor:
     """Cuts patches out of images.
 
     Args:
-        log_likelihood_ratio: ``(B, C, H, W)`` images.
+        encoded: ``(B, C, H, W)`` images.
         boxes: ``(B, K, 5)`` px, rad, K boxes for each image.
         points: ``(2, P)`` of ``patch_points``.
 
@@ -33,7 +33,7 @@ def sample_patches(log_likelihood_ratio: Tensor, boxes: Tensor, points: Tensor) 
         ``(B, K, C + 1, P)``: the interpolated channels, and a last one that is 1 inside the image and 0 outside, which
         is what they would make of an image of ones.
     """
-    height, width = log_likelihood_ratio.shape[2:]
+    height, width = encoded.shape[2:]
     x, y, yaw, box_width, box_height = boxes[..., None].unbind(2)  # each (B, K, 1)
     sin, cos = yaw.sin(), yaw.cos()
     u, v = box_width * points[0], box_height * points[1]  # (B, K, P)
@@ -41,7 +41,7 @@ def sample_patches(log_likelihood_ratio: Tensor, boxes: Tensor, points: Tensor) 
     row = (y - u * sin + v * cos) * (2 / (height - 1)) - 1
     inside_x = (1 + (1 - column.abs()) * ((width - 1) / 2)).clamp(0, 1)
     inside_y = (1 + (1 - row.abs()) * ((height - 1) / 2)).clamp(0, 1)
-    inside = (inside_x * inside_y).to(log_likelihood_ratio.dtype)
+    inside = (inside_x * inside_y).to(encoded.dtype)
     grid = torch.stack([column, row], -1)  # (B, K, P, 2)
-    samples = grid_sample(log_likelihood_ratio, grid, padding_mode="zeros", align_corners=True)  # (B, C, K, P)
+    samples = grid_sample(encoded, grid, padding_mode="zeros", align_corners=True)  # (B, C, K, P)
     return torch.cat([samples.transpose(1, 2), inside[:, :, None]], 2)

@@ -128,11 +128,11 @@ class SecondStage(nn.Module):
         now, after = even[:, EVEN:].chunk(2, 1)
         return BoxUpdate(delta=delta, now=now, after=after)
 
-    def predict_updates(self, log_likelihood_ratio: Tensor, boxes: Tensor) -> BoxUpdate:
+    def predict_updates(self, encoded: Tensor, boxes: Tensor) -> BoxUpdate:
         """Cuts patches out of images and predicts the updates of their boxes.
 
         Args:
-            log_likelihood_ratio: ``(B, C, H, W)``, what the first stage sees of the images.
+            encoded: ``(B, C, H, W)`` images of ``CenterNet.encode_images``.
             boxes: ``(B, K, 5)`` px, rad, K boxes for each image.
 
         Returns:
@@ -140,7 +140,7 @@ class SecondStage(nn.Module):
         """
         config, count = self.config, boxes.shape[1]
         points = patch_points(config.rows, config.columns, config.margin, boxes.device)
-        patches = sample_patches(log_likelihood_ratio, boxes, points).flatten(0, 1)  # (B * K, C + 1, P)
+        patches = sample_patches(encoded, boxes, points).flatten(0, 1)  # (B * K, C + 1, P)
         update = self(patches.unflatten(2, (config.rows, config.columns)), boxes[..., 3:].flatten(0, 1))
         return BoxUpdate(*(part.view(-1, count, part.shape[1]) for part in update))
 

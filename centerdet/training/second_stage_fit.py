@@ -132,7 +132,7 @@ def _make_trainer(
     }
     return SecondStageTrainer(
         _make_stage(detector, recipe, seed, init_from),
-        detector.network.log_likelihood_ratio,
+        detector.network.encode_images,
         StartBlocks(source, first_stages, seed=seed, config=recipe.starts),
         recipe=recipe,
         directory=directory,

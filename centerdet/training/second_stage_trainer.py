@@ -34,7 +34,7 @@ class SecondStageTrainer:
 
     Args:
         stage: To train; on the CPU or wherever it is.
-        log_likelihood_ratio: From images ``(B, 1, H, W)`` to what the stage sees of them ``(B, C, H, W)``.
+        encode_images: From images ``(B, 1, H, W)`` to what the stage sees of them ``(B, C, H, W)``.
         blocks: Images and starts.
         recipe: Weights of the loss, and settings of the loop.
         directory: The run's folder, which must exist.
@@ -48,7 +48,7 @@ class SecondStageTrainer:
     def __init__(
         self,
         stage: SecondStage,
-        log_likelihood_ratio: Callable[[Tensor], Tensor],
+        encode_images: Callable[[Tensor], Tensor],
         blocks: StartBlocks,
         *,
         recipe: SecondStageRecipe,
@@ -56,7 +56,7 @@ class SecondStageTrainer:
         settings: dict[str, Any],
         max_minutes: float | None = None,
     ) -> None:
-        self.stage, self.log_likelihood_ratio = stage.train(), log_likelihood_ratio
+        self.stage, self.encode_images = stage.train(), encode_images
         self.blocks, self.loss, self.config = blocks, recipe.loss, recipe.training
         self.schedule = Schedule(
             steps=recipe.training.blocks * recipe.steps_per_block,
@@ -95,7 +95,7 @@ class SecondStageTrainer:
         last = time.monotonic()
         block = self.blocks[self.block]
         device = next(self.stage.parameters()).device
-        log_likelihood_ratio = self.log_likelihood_ratio(block.scenes.images.to(device))  # (N, C, H, W)
+        encoded = self.encode_images(block.scenes.images.to(device))  # (N, C, H, W)
         shares, total = self.config.batch_shares, sum(self.config.batch_shares)
         results: Results = []
         terms: list[Tensor] = []
@@ -107,7 +107,7 @@ class SecondStageTrainer:
                 break
             rows = [(block.image_index[used : used + fresh], block.boxes[used : used + fresh].to(device)), *aged]
             used += fresh
-            step_terms, results = self._train_step(block, log_likelihood_ratio, rows)
+            step_terms, results = self._train_step(block, encoded, rows)
             terms.append(torch.stack(step_terms).detach())
             now = time.monotonic()
             self.schedule.seconds, last = self.schedule.seconds + now - last, now
@@ -121,16 +121,14 @@ class SecondStageTrainer:
         self.block += 1
         return SecondStageLoss(*torch.stack(terms).mean(0))
 
-    def _train_step(self, block: Block, log_likelihood_ratio: Tensor, rows: Results) -> tuple[SecondStageLoss, Results]:
+    def _train_step(self, block: Block, encoded: Tensor, rows: Results) -> tuple[SecondStageLoss, Results]:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(self.place, self.config, self.schedule.steps)
         lengths = [len(index) for index, _ in rows]
         index, boxes = (torch.cat(part) for part in zip(*rows, strict=True))
         with autocast(boxes.device, self.config.precision):
-            update = BoxUpdate(
-                *(part[:, 0] for part in self.stage.predict_updates(log_likelihood_ratio[index], boxes[:, None]))
-            )
+            update = BoxUpdate(*(part[:, 0] for part in self.stage.predict_updates(encoded[index], boxes[:, None])))
         targets, has_object = (part[index].to(boxes.device) for part in (block.scenes.boxes, block.scenes.has_object))
         terms = second_stage_loss(update, boxes, targets, has_object, self.stage.config, self.loss)
         if not torch.isfinite(terms.total):

@@ -37,7 +37,7 @@ def test_maps_are_those_of_the_network():
     with torch.inference_mode():
         (ratios, maps), pixels = InferenceNetwork(network)(images), torch.from_numpy(images)[:, None]
         wanted = network(pixels)
-    torch.testing.assert_close(ratios, network.log_likelihood_ratio(pixels))
+    torch.testing.assert_close(ratios, network.encode_images(pixels))
     for one, other in zip(maps, wanted, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 

@@ -127,9 +127,7 @@ def test_fused_networks_compute_the_same():
 
 def test_the_input_is_the_log_likelihood_ratio_below_the_noise_level():
     network = CenterNet(NetworkConfig(channels=(8,), num_blocks=(1,), noise_level=0.8))
-    above, ratio = network.log_likelihood_ratio(torch.tensor([0.0, 0.2, 0.4, 0.8, 0.81, 1.0]).view(1, 1, 1, -1))[
-        0, :, 0
-    ]
+    above, ratio = network.encode_images(torch.tensor([0.0, 0.2, 0.4, 0.8, 0.81, 1.0]).view(1, 1, 1, -1))[0, :, 0]
     assert above.tolist() == [0, 0, 0, 0, 1, 1]
     expected = [-1.5, 0.5 * math.log(0.5), 0, 0.5 * math.log(2), 0, 0]
     assert ratio.tolist() == pytest.approx(expected, abs=1e-6)
@@ -138,7 +136,7 @@ def test_the_input_is_the_log_likelihood_ratio_below_the_noise_level():
 def test_without_a_noise_level_the_input_is_the_image():
     network = CenterNet(NetworkConfig(channels=(8,), num_blocks=(1,), noise_level=None))
     image = torch.rand(1, 1, 64, 64)
-    assert network.log_likelihood_ratio(image) is image
+    assert network.encode_images(image) is image
     assert network.eval()(image).center.shape == (1, 1, 16, 16)
 
 

@@ -23,9 +23,9 @@ class Oracle:
     def __init__(self, truth: torch.Tensor) -> None:
         self.truth, self.seen = truth, 0
 
-    def predict_updates(self, log_likelihood_ratio: torch.Tensor, boxes: torch.Tensor) -> BoxUpdate:
+    def predict_updates(self, encoded: torch.Tensor, boxes: torch.Tensor) -> BoxUpdate:
         self.seen += boxes.shape[0] * boxes.shape[1]
-        index = log_likelihood_ratio[:, 0, 0, 0].long()  # the image holds its own index
+        index = encoded[:, 0, 0, 0].long()  # the image holds its own index
         truth = self.truth[index][:, None].expand_as(boxes)
         delta = 0.5 * delta_between(boxes, truth).clamp(-0.1, 0.1)
         now, after = (self.quality(at, truth) for at in (boxes, apply_delta(boxes, delta)))
@@ -47,7 +47,7 @@ class HeadingOracle(Oracle):
 truth = random_boxes(4).float()
 near = apply_delta(truth, torch.tensor([0.05, 0.05, 0.05, 0.05, 0.05]))
 wrong = truth + torch.tensor([20.0, 0, 0, 0, 0])
-log_likelihood_ratio = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, 64, 64)
+encoded = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, 64, 64)
 FULL = {"settled": 0.0, "min_peak": 0.0, "sure": 1.0}  # all work for every image
 
 
@@ -59,7 +59,7 @@ def find(
     settings = HypothesesConfig(peaks=len(peaks), **{"turns": (), **config})
     boxes, scores = best_hypothesis(
         oracle,
-        log_likelihood_ratio,
+        encoded,
         peaks[0],
         torch.full((4,), height),
         lambda rows: torch.stack([*peaks[1:], peaks[0]], 1)[rows, : len(peaks) - 1],

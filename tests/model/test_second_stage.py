@@ -23,8 +23,8 @@ class TestPatches:
     def test_samples_lie_where_box_to_image_puts_them(self) -> None:
         """Of an image whose values are x and y, a patch holds the coordinates of its samples."""
         boxes, points = random_boxes(6), patch_points(8, 6, 1.5).double()
-        log_likelihood_ratio = torch.stack([self.x, self.y])[None].expand(2, -1, -1, -1)
-        patches = sample_patches(log_likelihood_ratio, boxes.view(2, 3, 5), points).flatten(0, 1)
+        encoded = torch.stack([self.x, self.y])[None].expand(2, -1, -1, -1)
+        patches = sample_patches(encoded, boxes.view(2, 3, 5), points).flatten(0, 1)
         wanted = box_to_image(boxes, points.T[None] * boxes[:, None, 3:])
         np.testing.assert_allclose(patches[:, :2].movedim(1, 2), wanted, atol=1e-9)
         assert (patches[:, 2] == 1).all()
