@@ -36,6 +36,7 @@ import centerdet
 from centerdet.box import box_corners
 from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.output_kinds import write_json
+from centerdet.cli.outputs import check_new_folder
 from centerdet.data.dataset import Dataset, load_dataset, load_training_splits
 from centerdet.data.image_io import image_size
 from centerdet.evaluation.metrics import predict_all
@@ -80,8 +81,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         raise ValueError(f"--minutes must be above 0, got {options.minutes}")
     if not options.model.endswith(".yaml"):
         raise ValueError(f"--model must be a .yaml, which has no weights, got {options.model}")
-    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
-        raise ValueError(f"{options.out} exists already; name a new folder (--out)")
+    check_new_folder(options.out)
     return options
 
 

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 from centerdet.cli.errors import Parser, fail_cleanly
+from centerdet.cli.outputs import check_new_folder
 from centerdet.data.csv_labels import write_csv
 from centerdet.files import make_folder, write_atomically
 from tools.families import FAMILIES
@@ -43,8 +44,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
             raise ValueError(f"{name} must be at least 1, got {count}")
     if options.seed < 0:
         raise ValueError(f"--seed must be at least 0, got {options.seed}")
-    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
-        raise ValueError(f"{options.out} exists already; name a new folder (--out)")
+    check_new_folder(options.out)
     return options
 
 

@@ -116,3 +116,13 @@ def dataset_files(data: Path) -> Iterator[Path]:
                 yield from list_files(labels, unlisted=[]) if is_folder(labels) else []
             with suppress(ValueError):
                 yield from split_images(config, split, data.parent)
+
+
+def check_new_folder(path: Path) -> None:
+    """Checks that a folder for results is new or empty.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path} exists already; name a new folder (--out)")

@@ -42,7 +42,7 @@ class Parts:
     """
 
     def __init__(self, out: Path, paths: Sequence[Path], settings: Mapping[str, Any]) -> None:
-        self.folder, self._out = out.with_name(f"{out.name}.parts"), out
+        self.folder = out.with_name(f"{out.name}.parts")
         digest = hashlib.sha256(b"\0".join(os.fsencode(path) for path in paths)).hexdigest()
         wanted = json.dumps({"files": digest, **settings}, sort_keys=True)
         place = self.folder / _SETTINGS

@@ -35,8 +35,8 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         "--init",
         metavar="WEIGHTS",
         default="auto",
-        help="weights to start from: generic, accurate, fast, a weights file, or none (default: generic, unless the "
-        "settings describe a network, or the images share a uniform background)",
+        help="weights to start from: generic, accurate, fast, a weights file, or none (default: generic; none with "
+        "--config, with --set network.KEY, and if the images share a uniform background)",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/images"), help="folder of the run; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from centerdet.box import RotatedBox
 from centerdet.cropping import check_batch_size, check_phase_ends, crop_bounds
 from centerdet.data.augment import Augmentation
+from centerdet.model.batch_series import BatchSeries, make_batch
 from centerdet.model.types import Batch
 from centerdet.preprocessing import MIN_SIDE, to_unit_range
 
@@ -40,7 +40,7 @@ class CropPhase:
             raise ValueError(f"crop_size must be at least {MIN_SIDE}, got {self.crop_size}")
 
 
-class CropBatches:
+class CropBatches(BatchSeries):
     """A series of training batches: random crops of scenes, with the object's centre inside if there is an object.
 
     Batch ``step`` depends on ``(seed, step)`` alone, unless the scenes come from an iterable.
@@ -59,7 +59,8 @@ class CropBatches:
         intensity_range: As in ``preprocessing.to_unit_range``.
 
     Raises:
-        ValueError: If there are no scenes, or a number is out of range.
+        ValueError: If there are no scenes, or a number is out of range; later, at the batch of a scene that is not an
+            image with a box or ``None``.
     """
 
     def __init__(
@@ -78,44 +79,18 @@ class CropBatches:
             raise ValueError(f"steps must be at least 1, got {steps}")
         if isinstance(scenes, Sequence) and not len(scenes):
             raise ValueError("training needs at least one scene, got none")
-        self.scenes, self.seed, self.steps = scenes, seed, steps
-        self.batch_size = batch_size
+        super().__init__(seed, steps)
+        self.scenes, self.batch_size = scenes, batch_size
         self.phases = (CropPhase(crop_size=crop_size),) if isinstance(crop_size, int) else tuple(crop_size)
         check_phase_ends([phase.end_fraction for phase in self.phases])
         self.augmentation, self.intensity_range = augmentation, intensity_range
         self._iterator: Iterator[Scene] = iter(())
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> Batch:
-        """Returns batch ``step``, from 0 to ``len - 1``: images ``(B, 1, h, w)`` in [0, 1], boxes ``(B, 5)``.
-
-        Raises:
-            IndexError: If ``step`` is out of range.
-            ValueError: If a scene is not an image with a box or ``None``.
-        """
-        return self.at_place(step, step)
-
-    def at_place(self, step: int, place: float) -> Batch:
-        """Returns batch ``step`` from the phase at a place of the schedule, in steps, which may be ahead of the step.
-
-        Raises:
-            IndexError: If there is no such step or place.
-            ValueError: If a scene is not an image with a box or ``None``.
-        """
-        if not 0 <= step <= place < self.steps:
-            raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}, at the place {place}")
+    def _draw_batch(self, rng: np.random.Generator, place: float) -> Batch:
         size = next(phase.crop_size for phase in self.phases if place < phase.end_fraction * self.steps)
-        rng = np.random.Generator(np.random.SFC64((self.seed, step)))
         images, boxes = zip(*(self._crop(self._draw(rng), size, rng) for _ in range(self.batch_size)), strict=True)
         shape = np.max([image.shape for image in images], axis=0)
-        padded = [np.pad(image, [(0, side) for side in shape - image.shape]) for image in images]
-        return Batch(
-            images=torch.from_numpy(np.stack(padded))[:, None],
-            boxes=torch.from_numpy(np.stack([np.zeros(5) if box is None else box.to_array() for box in boxes])).float(),
-            has_object=torch.tensor([box is not None for box in boxes]),
-        )
+        return make_batch([np.pad(image, [(0, side) for side in shape - image.shape]) for image in images], boxes)
 
     def _crop(
         self, scene: Scene, crop_size: int, rng: np.random.Generator

@@ -1,4 +1,4 @@
-"""Labelled images of a data set; each image is read when it is used, and kept if that is wanted."""
+"""Labelled images of a data set; each image is read when it is used, with a cache on request."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
     def __init__(self, items: Sequence[Item], config: DataConfig) -> None:
         self.items, self._config = tuple(items), config
         self.has_heading, self.intensity_range = config.has_heading, config.intensity_range
-        self._kept: dict[int, NDArray] = {}
-        self._room = 0  # bytes for further images
+        self._cache: dict[int, NDArray] = {}
+        self._cache_room = 0  # bytes for further images
 
     def __len__(self) -> int:
         return len(self.items)
@@ -57,25 +57,25 @@ class Dataset(Sequence[tuple[NDArray, RotatedBox | None]]):
         if isinstance(index, slice):
             return Dataset(self.items[index], self._config)
         path, box = self.items[index]
-        if (kept := self._kept.get(index)) is not None:
-            return kept, box
+        if (cached := self._cache.get(index)) is not None:
+            return cached, box
         # The pixels are checked again where they are used, but the error there cannot name the file.
         image = read_usable(path, partial(to_unit_range, intensity_range=self.intensity_range))
         image = pad_small(image)
-        if image.nbytes <= self._room:
+        if image.nbytes <= self._cache_room:
             image.setflags(write=False)  # every later access returns the same array
-            self._kept[index], self._room = image, self._room - image.nbytes
+            self._cache[index], self._cache_room = image, self._cache_room - image.nbytes
         return image, box
 
-    def keeping(self, max_bytes: int) -> Dataset:
-        """Returns the same data set, which reads each image once and keeps it, as far as the memory suffices.
+    def cached(self, max_bytes: int) -> Dataset:
+        """Returns the same data set with a cache: an image is read once, as long as there is room for it.
 
         Args:
-            max_bytes: Memory for images.
+            max_bytes: Room for decoded images.
         """
-        keeping = Dataset(self.items, self._config)
-        keeping.intensity_range, keeping._room = self.intensity_range, max_bytes
-        return keeping
+        cached = Dataset(self.items, self._config)
+        cached.intensity_range, cached._cache_room = self.intensity_range, max_bytes
+        return cached
 
     def readable(self, on_error: Callable[[str, Path], None]) -> Iterator[tuple[NDArray, RotatedBox | None]]:
         """Yields the images that can be read, in order.

@@ -15,7 +15,7 @@ from centerdet.model.types import Prediction
 # Pixels x channels of one forward pass on a CPU: the maps of more images outgrow its cache. Four to eight images of
 # 200 x 200 px at 48 channels were fastest (docs/experiments.md).
 MAX_CPU_VALUES = 16_000_000
-MAX_CPU_PIXELS = 2_000_000  # of images that pass the second stage together: bounds the memory of their ratios
+MAX_CPU_PIXELS = 2_000_000  # of images that pass the second stage together: bounds the memory of their encoding
 
 
 class InferenceNetwork:

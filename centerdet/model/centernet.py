@@ -17,6 +17,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -29,6 +30,7 @@ from centerdet.model.types import Prediction
 
 # Far above useful networks; a config alone must not fill the memory.
 MAX_LEVELS, MAX_CHANNELS, MAX_BLOCKS, MAX_WEIGHTS = 8, 4096, 64, 10**9
+SIZE_SCALARS = slice(1, 3)  # of the head: width, height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +136,7 @@ class CenterNet(nn.Module):
         self.up = nn.ModuleList(GroupConv(b, a, 1, bias=True) for a, b in pairwise(channels))
         self.decoder = nn.ModuleList(ResidualBlock(level) for level in channels[:-1])
         yaw: VectorKind = "vector" if config.has_heading else "axis"
-        # Scalars: centre, width, height. Vectors: yaw, offset.
+        # Scalars: centre, then those of SIZE_SCALARS. Vectors: yaw, offset.
         self.heads = EquivariantHead(channels[0], scalars=3, vectors=(yaw, "vector"))
         nn.init.constant_(self.heads.bias[0], math.log(config.heatmap_prior / (1 - config.heatmap_prior)))
 
@@ -146,9 +148,9 @@ class CenterNet(nn.Module):
         """The same from ``encode_images(images)``, for callers that need both."""
         top, bottom, rows = self._padding(encoded.shape[-2])
         left, right, columns = self._padding(encoded.shape[-1])
-        # Pad the ratios, not the image: a ratio of 0 is neutral, as is the padding inside a convolution.
-        ratios = pad(encoded, (left, right, top, bottom))
-        features = self.stem(ratios)  # (B, channels[0], h, w), with h and w of whole cells at every level
+        # Pad the encoded images, not the images: 0 is neutral there, as is the padding inside a convolution.
+        padded = pad(encoded, (left, right, top, bottom))
+        features = self.stem(padded)  # (B, channels[0], h, w), with h and w of whole cells at every level
         skips = []
         for blocks, down in zip(self.encoder, self.down, strict=False):
             skips.append(blocks(features))
@@ -167,6 +169,12 @@ class CenterNet(nn.Module):
         if self.config.normalization == "none":
             return images
         return standardise(images, local=self.config.normalization == "local")
+
+    def scale_sizes(self, factor: float) -> None:
+        """Makes all predicted sizes ``factor`` times as large."""
+        with torch.no_grad():
+            self.heads.scalars[SIZE_SCALARS] *= factor
+            self.heads.bias[SIZE_SCALARS] *= factor
 
     def _padding(self, side: int) -> tuple[int, int, slice]:
         """Returns the pixels to add before and after an image's side, and the cells that cover the image itself.

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from centerdet.cropping import check_batch_size, check_phase_ends
+from centerdet.model.batch_series import BatchSeries
 from centerdet.model.types import Batch
 from centerdet.preprocessing import MIN_SIDE
 from centerdet.synthetic.batch_drawing import draw_batch
@@ -63,7 +64,7 @@ class CurriculumConfig:
         check_phase_ends([phase.end_fraction for phase in self.phases])
 
 
-class SyntheticBatches:
+class SyntheticBatches(BatchSeries):
     """A repeatable series of training batches: batch ``step`` depends on ``(seed, step)`` and the config alone.
 
     Args:
@@ -86,33 +87,15 @@ class SyntheticBatches:
         curriculum: CurriculumConfig | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.seed, self.steps, self.device = seed, steps, torch.device(device)
+        super().__init__(seed, steps)
+        self.device = torch.device(device)
         self.curriculum = curriculum or CurriculumConfig()
         self.scenes = replace(scenes or ScenesConfig(), ship_probability=self.curriculum.ship_probability)
         for phase in self.curriculum.phases:
             if phase.crop_size is not None and not MIN_SIDE <= phase.crop_size <= self.scenes.image_size:
                 raise ValueError(f"crop_size must lie in {MIN_SIDE}..{self.scenes.image_size}, got {phase.crop_size}")
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> Batch:
-        """Draws batch ``step``, from 0 to ``len - 1``.
-
-        Raises:
-            IndexError: If there is no such step.
-        """
-        return self.at_place(step, step)
-
-    def at_place(self, step: int, place: float) -> Batch:
-        """Draws batch ``step`` from the phase at a place of the schedule, in steps, which may be ahead of the step.
-
-        Raises:
-            IndexError: If there is no such step or place.
-        """
-        if not 0 <= step <= place < self.steps:
-            raise IndexError(f"step must lie in 0..{self.steps - 1}, got {step}, at the place {place}")
+    def _draw_batch(self, rng: np.random.Generator, place: float) -> Batch:
         phase = next(phase for phase in self.curriculum.phases if place < phase.end_fraction * self.steps)
         scenes = self.scenes if phase.num_lines is None else replace(self.scenes, num_lines=phase.num_lines)
-        rng = np.random.Generator(np.random.SFC64((self.seed, step)))
         return draw_batch(rng, self.curriculum.batch_size, scenes=scenes, crop_size=phase.crop_size, device=self.device)

@@ -21,7 +21,7 @@ from centerdet.training.own_images import train
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.sizes import crop_phases, fill_sizes, measure_noise_level, use_noise_level
 
-KEPT_BYTES = 2**30  # of decoded images of each split; further ones are read again at each use
+CACHE_BYTES = 2**30  # of decoded images of each split; further ones are read again at each use
 AUTO, NONE, GENERIC = "auto", "none", "generic"  # weights that training starts from
 
 
@@ -57,9 +57,9 @@ def prepare_dataset_run(
         config_path: Settings; ``None``: those of ``defaults.default_config``. Without a ``size_unit`` or ``crop_size``,
             they follow from the training boxes.
         overrides: As in ``overrides.apply_overrides``.
-        init: Weights that training starts from, as ``load`` takes them, or "none", or "auto": ``GENERIC``, unless the
-            settings describe a network, or the images share a uniform background up to some level: a new network is
-            better at those, since it gets that level.
+        init: Weights that training starts from, as ``load`` takes them, or "none", or "auto": ``GENERIC``, unless there
+            is a config file or an override of ``network.KEY``, or the images share a uniform background up to some
+            level, which a new network gets.
 
     Raises:
         ValueError: As ``load_dataset``, ``read_images_config`` and ``load``, and if a split has no object.
@@ -156,8 +156,8 @@ def train_dataset(
         ValueError: As ``train``.
     """
     return train(
-        run.images.keeping(KEPT_BYTES),
-        run.validation.keeping(KEPT_BYTES),
+        run.images.cached(CACHE_BYTES),
+        run.validation.cached(CACHE_BYTES),
         run.config,
         directory=directory,
         has_heading=run.images.has_heading,

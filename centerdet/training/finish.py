@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 
 from centerdet.detector.detector import Detector
+from centerdet.evaluation.calibrate import calibrate
+from centerdet.evaluation.metrics import LabelledImages
 from centerdet.evaluation.report import EvaluationReport
 
 FIRST_STAGE, SECOND_STAGE, REFINEMENT = "calibration", "second_stage", "refinement"  # keys of the reports in metadata
@@ -37,3 +39,36 @@ def add_step(path: Path, name: str, step: Step, *, device: torch.device | str = 
     detector.metadata[name] = report.to_dict()
     detector.save(path)
     return report
+
+
+def finish_stages(
+    path: Path,
+    validation: LabelledImages,
+    fit_second: Callable[[Detector], Detector] | None,
+    *,
+    device: torch.device | str = "cpu",
+) -> EvaluationReport:
+    """Calibrates a trained first stage, then adds and calibrates the second one, if there is one.
+
+    Args:
+        path: The weights file.
+        validation: Labelled images that calibrate.
+        fit_second: Adds the second stage to the detector of the first one; ``None``: there is none.
+        device: Where to run.
+
+    Returns:
+        The report of the last calibration.
+    """
+
+    def calibrate_first(detector: Detector) -> tuple[Detector, EvaluationReport]:
+        return detector, calibrate(detector, validation, progress=True)
+
+    report = add_step(path, FIRST_STAGE, calibrate_first, device=device)
+    if fit_second is None:
+        return report
+
+    def add_second(detector: Detector) -> tuple[Detector, EvaluationReport]:
+        detector = fit_second(detector)
+        return detector, calibrate(detector, validation, progress=True)
+
+    return add_step(path, SECOND_STAGE, add_second, device=device)

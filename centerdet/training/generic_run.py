@@ -8,14 +8,13 @@ from pathlib import Path
 import torch
 
 from centerdet.detector.detector import Detector, make_codec
-from centerdet.evaluation.calibrate import calibrate
 from centerdet.evaluation.report import EvaluationReport
 from centerdet.model.centernet import CenterNet
 from centerdet.model.codec import CodecConfig
 from centerdet.model.losses import CenterLoss
 from centerdet.synthetic.generic.batches import VALIDATION_SIDE, GenericBatches, validation_scenes
 from centerdet.training.config import ImagesConfig
-from centerdet.training.finish import FIRST_STAGE, SECOND_STAGE, add_step
+from centerdet.training.finish import finish_stages
 from centerdet.training.second_stage_fit import fit_second_stage
 from centerdet.training.trainer import fit
 
@@ -41,31 +40,25 @@ def train_generic(config: ImagesConfig, *, directory: str | Path, resume: bool =
     network = CenterNet(config.network)
     codec = make_codec(network, CodecConfig(size_unit=config.size_unit or CodecConfig().size_unit))
     validation = validation_scenes(VALIDATION_SEED, VALIDATION_SCENES)
-    batches = GenericBatches(seed, steps=config.training.steps)
-    settings = {"generic": asdict(config)}
     fit(
         network,
         codec,
         CenterLoss(config.loss),
-        batches,
+        GenericBatches(seed, steps=config.training.steps),
         validation,
         config=config.training,
         directory=directory,
         resume=resume,
-        settings=settings,
+        settings={"generic": asdict(config)},
     )
+    path = directory / "best.safetensors"
+    if recipe is None:
+        return finish_stages(path, validation, None)
 
-    def calibrate_first(detector: Detector) -> tuple[Detector, EvaluationReport]:
-        return detector, calibrate(detector, validation, progress=True)
-
-    def add_second(detector: Detector) -> tuple[Detector, EvaluationReport]:
-        assert recipe is not None
-        source = GenericBatches(
-            seed + 1, steps=recipe.training.blocks, pixels=recipe.images_per_block * VALIDATION_SIDE**2
-        )
+    def fit_second(detector: Detector) -> Detector:
+        pixels = recipe.images_per_block * VALIDATION_SIDE**2
+        source = GenericBatches(seed + 1, steps=recipe.training.blocks, pixels=pixels)
         folder = directory / "second_stage"
-        detector = fit_second_stage(detector, source, validation, recipe=recipe, directory=folder, seed=seed)
-        return detector, calibrate(detector, validation, progress=True)
+        return fit_second_stage(detector, source, validation, recipe=recipe, directory=folder, seed=seed)
 
-    report = add_step(directory / "best.safetensors", FIRST_STAGE, calibrate_first)
-    return report if recipe is None else add_step(directory / "best.safetensors", SECOND_STAGE, add_second)
+    return finish_stages(path, validation, fit_second)

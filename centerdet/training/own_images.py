@@ -16,7 +16,6 @@ from centerdet.data.augment import Augmentation
 from centerdet.data.crops import CropBatches, SceneSource
 from centerdet.data.image_io import check_brightness
 from centerdet.detector.detector import Detector, make_codec
-from centerdet.evaluation.calibrate import calibrate
 from centerdet.evaluation.metrics import LabelledImages
 from centerdet.evaluation.report import EvaluationReport
 from centerdet.model.centernet import CenterNet
@@ -24,7 +23,7 @@ from centerdet.model.codec import Codec, CodecConfig
 from centerdet.model.losses import CenterLoss
 from centerdet.preprocessing import to_unit_range
 from centerdet.training.config import ImagesConfig
-from centerdet.training.finish import FIRST_STAGE, SECOND_STAGE, add_step
+from centerdet.training.finish import finish_stages
 from centerdet.training.logger import OnLog
 from centerdet.training.schedule import divide_time
 from centerdet.training.second_stage_config import SecondStageRecipe
@@ -34,7 +33,6 @@ from centerdet.training.trainer import fit
 
 _LOGGER = logging.getLogger(__name__)
 
-SIZE_MAPS = slice(1, 3)  # of the head's scalars: width and height follow the centre
 CHECKED_IMAGES = 16  # validation images whose pixel values are checked before training
 NEW_YAW_STD = 0.01  # standard deviation of yaw weights that are drawn anew: small, as in a new network
 
@@ -100,13 +98,11 @@ def train(
         on_log=on_log,
     )
     path, recipe = Path(directory) / "best.safetensors", config.second_stage
+    if recipe is None:
+        return finish_stages(path, validation, None, device=device)
 
-    def calibrate_first(detector: Detector) -> tuple[Detector, EvaluationReport]:
-        return detector, calibrate(detector, validation, progress=True)
-
-    def add_second(detector: Detector) -> tuple[Detector, EvaluationReport]:
-        assert recipe is not None
-        detector = fit_second_stage(
+    def fit_second(detector: Detector) -> Detector:
+        return fit_second_stage(
             detector,
             _make_batches(scenes, config, intensity_range, recipe),
             validation,
@@ -118,10 +114,8 @@ def train(
             max_minutes=limits.second_stage,
             on_log=on_log,
         )
-        return detector, calibrate(detector, validation, progress=True)
 
-    report = add_step(path, FIRST_STAGE, calibrate_first, device=device)
-    return report if recipe is None else add_step(path, SECOND_STAGE, add_second, device=device)
+    return finish_stages(path, validation, fit_second, device=device)
 
 
 def warn_about_pixels(
@@ -151,16 +145,9 @@ def _make_model(config: ImagesConfig, init_from: Detector | None, has_heading: b
         network.load_state_dict(init_from.network.state_dict())
         if has_heading != init_from.has_heading:  # the yaw maps have another meaning
             nn.init.normal_(network.heads.vectors.data[0], std=NEW_YAW_STD)
-        _change_size_unit(network, config.size_unit / init_from.codec.config.size_unit)
+        network.scale_sizes(init_from.codec.config.size_unit / config.size_unit)  # the same ones in the new unit
     base = init_from.codec.config if init_from else CodecConfig()
     return network, make_codec(network, replace(base, size_unit=config.size_unit))
-
-
-def _change_size_unit(network: CenterNet, factor: float) -> None:
-    """Makes the network predict the same sizes in a unit that is ``factor`` times as large."""
-    with torch.no_grad():
-        network.heads.scalars[SIZE_MAPS] /= factor
-        network.heads.bias[SIZE_MAPS] /= factor
 
 
 def _make_batches(

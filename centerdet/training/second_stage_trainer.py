@@ -81,11 +81,11 @@ class SecondStageTrainer:
     def train_block(self, interrupted: Callable[[], bool] = lambda: False) -> SecondStageLoss:
         """Trains on the next block, until its fresh starts or the time are used up.
 
-        Returns:
-            The mean of each term of the loss.
-
         Args:
             interrupted: Whether to stop after a step. The state is then that of no checkpoint.
+
+        Returns:
+            The mean of each term of the loss.
 
         Raises:
             ValueError: If the images of the block are too few.

@@ -56,16 +56,16 @@ def test_the_error_for_pixels_outside_the_range_names_the_file(tmp_path):
     assert load_dataset(path, "train")[4][0].max() == 4095
 
 
-def test_kept_images_are_read_once_as_far_as_there_is_room(tmp_path, monkeypatch):
+def test_cached_images_are_read_once_as_far_as_there_is_room(tmp_path, monkeypatch):
     path = write_dataset(tmp_path, "yolo")
     plain = load_dataset(path, "train")
     reads, read = [], module.read_usable
     monkeypatch.setattr(module, "read_usable", lambda file, check: reads.append(file.name) or read(file, check))
     size = plain[0][0].nbytes
-    kept = plain.keeping(2 * size)
+    cached = plain.cached(2 * size)
     for _ in range(3):
         for index in range(3):
-            (image, box), (expected, expected_box) = kept[index], plain[index]
+            (image, box), (expected, expected_box) = cached[index], plain[index]
             np.testing.assert_array_equal(image, expected)
             assert box == expected_box
     names = [item.path.name for item in plain.items[:3]]

@@ -152,7 +152,7 @@ class TestBothStages:
     def test_a_run_that_ended_before_the_calibration_continues_there(self, commands, name, tmp_path, monkeypatch):
         """Killed right after the last block."""
         (run, arguments), whole = commands[0][name], commands[1][name]
-        where = "synthetic_run" if name == "scenes" else "own_images"
+        where = "synthetic_run" if name == "scenes" else "finish"
         calls = []
 
         def calibrate(*arguments, **options):

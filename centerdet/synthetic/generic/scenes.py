@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from centerdet.box import RotatedBox
+from centerdet.box import RotatedBox, box_to_image
 from centerdet.synthetic.generic.grounds import Image, draw_ground, draw_texture
 from centerdet.synthetic.generic.shapes import Shape, draw_shape
 
@@ -79,7 +79,9 @@ def _draw_object(rng: np.random.Generator, image: Image, shape: Shape, box: Rota
         _blend(image, _line_mask(image.shape, rings, thickness), values)
         return
     filling = contrast + draw_texture(rng, len(image)) * rng.uniform(0.1, 0.6)
-    _blend(image, _fill_mask(image.shape, rings), filling * rng.choice([1.0, 0.7]) if rng.random() < 0.2 else filling)
+    if rng.random() < 0.2:
+        filling = filling * rng.choice([1.0, 0.7])
+    _blend(image, _fill_mask(image.shape, rings), filling)
     inner = contrast * rng.choice([-0.8, 0.0, 2.0])
     if mark is not None:
         _blend(image, _fill_mask(image.shape, [mark]), inner)
@@ -149,10 +151,8 @@ def _draw_sparse_scene(
 
 
 def _to_image(points: NDArray[np.float64], box: RotatedBox) -> NDArray[np.float64]:
-    """Returns points of the box's own frame as (x, y) in px."""
-    across, along = points.T
-    sin, cos = math.sin(box.yaw), math.cos(box.yaw)
-    return np.stack([box.x + across * cos + along * sin, box.y - across * sin + along * cos], 1)
+    """Returns points ``(N, 2)`` of the box's own frame as (x, y) in px."""
+    return box_to_image(box.to_array()[None], points)[0]
 
 
 def _fixed_point(rings: list[NDArray[np.float64]]) -> list[NDArray[np.int32]]:

@@ -150,7 +150,7 @@ def _glyph(rng: np.random.Generator, length: float) -> Shape | None:
 _KINDS: tuple[Callable[[np.random.Generator, float], Shape | None], ...] = (
     _dart,
     _profile,
-    _profile,
+    _profile,  # twice as often: it has the most forms
     _egg,
     _marked,
     _strokes,
