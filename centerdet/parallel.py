@@ -43,8 +43,12 @@ def parallel_map(function: Callable[[Chunk], Result], chunks: Iterable[Chunk]) -
                 results[index] = function(chunk)
 
     with ThreadPoolExecutor(workers) as pool, queue.closing():  # closed by Ctrl-C, too
-        futures = [pool.submit(work) for _ in range(workers)]
-        ready.wait()
+        try:
+            futures = [pool.submit(work) for _ in range(workers)]
+            ready.wait()
+        except BaseException:  # a thread that cannot start, or Ctrl-C: the others must not wait for ever
+            ready.abort()
+            raise
         torch.set_num_threads(threads)  # a worker's call also sets the number of threads that start later
         for future in futures:
             future.result()

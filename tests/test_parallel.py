@@ -45,6 +45,22 @@ def test_an_error_in_a_thread_reaches_the_caller(two_threads):
     assert torch.get_num_threads() == 2
 
 
+def test_a_thread_that_cannot_start_is_an_error_at_once(two_threads, monkeypatch):
+    start, started = threading.Thread.start, []
+
+    def fail_later(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail_later)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        parallel_map(len, [(), ()])
+    started[0].join(10)
+    assert not started[0].is_alive()
+
+
 def test_chunks_are_drawn_when_a_thread_is_free(two_threads):
     drawn, at_start = [], []
 

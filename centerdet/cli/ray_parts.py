@@ -43,22 +43,32 @@ class Parts:
 
     def __init__(self, out: Path, paths: Sequence[Path], settings: Mapping[str, Any]) -> None:
         self.folder = out.with_name(f"{out.name}.parts")
-        digest = hashlib.sha256(b"\0".join(os.fsencode(path) for path in paths)).hexdigest()
+        digest = hashlib.sha256(b"\0".join(os.fsencode(path.absolute()) for path in paths)).hexdigest()
         wanted = json.dumps({"files": digest, **settings}, sort_keys=True)
-        place = self.folder / _SETTINGS
-        if not os.path.lexists(self.folder):
-            make_folder(self.folder)
-            write_atomically(place, wanted.encode())
-        elif not place.exists() or read_regular(place, max_bytes=_MAX_BYTES).decode(errors="replace") != wanted:
+        self._settings = self.folder / _SETTINGS
+        make_folder(self.folder)
+        remove_leftovers(self.folder)
+        if not any(self.folder.iterdir()):
+            write_atomically(self._settings, wanted.encode())
+        elif not self._holds(wanted):
             raise ValueError(
                 f"{self.folder} holds the results of a stopped run with other files, weights or options; run that "
                 "command again to continue it, or remove the folder, or name another output with --out"
             )
-        remove_leftovers(self.folder)
         self.done = self._keep_whole_files()
+
+    def _holds(self, wanted: str) -> bool:
+        """Whether the folder holds the first parts of the wanted run."""
+        if not self._settings.exists():
+            return False
+        text = read_regular(self._settings, max_bytes=_MAX_BYTES).decode(errors="replace")
+        return text == wanted and self._files() == [self._part(number) for number in range(len(self._files()))]
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.parquet"))
+
+    def _part(self, number: int) -> Path:
+        return self.folder / f"{number:09}.parquet"
 
     def _keep_whole_files(self) -> int:
         """Drops the rows of the last file, which may lack some; returns the number of files before it."""
@@ -78,7 +88,7 @@ class Parts:
 
     def add(self, table: pyarrow.Table) -> None:
         """Keeps rows, with their ``NUMBER``; they are on the disk when this returns."""
-        self._write(self.folder / f"{len(self._files()):09}.parquet", table)
+        self._write(self._part(len(self._files())), table)
 
     def _write(self, path: Path, table: pyarrow.Table) -> None:
         import pyarrow
@@ -96,5 +106,7 @@ class Parts:
             yield pyarrow.parquet.read_table(path).select(schema.names).cast(schema)
 
     def remove(self) -> None:
-        """Removes the folder."""
+        """Removes the folder. The last part goes first: a run that is killed here leaves parts to continue from."""
+        for path in [*reversed(self._files()), self._settings]:
+            path.unlink()
         shutil.rmtree(self.folder)

@@ -39,8 +39,6 @@ class BaseDetector(ABC):
             for a network that has none.
     """
 
-    thread_safe = False  # whether several threads may detect at once, each with its share of torch's threads
-
     def __init__(
         self,
         *,
@@ -74,6 +72,11 @@ class BaseDetector(ABC):
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
             raise ValueError(f"threshold must lie in [0, 1], got {value!r}")
         self._threshold = float(value)
+
+    @property
+    def thread_safe(self) -> bool:
+        """Whether several threads may detect at once, each with its share of torch's threads."""
+        return False
 
     def __call__(self, image: ArrayLike) -> Detection | None:
         """The same as ``detect``."""

@@ -52,8 +52,6 @@ class Detector(BaseDetector):
             ``auto_noise_level`` is set for a network that sees plain pixels.
     """
 
-    thread_safe = True
-
     def __init__(
         self,
         network: CenterNet,
@@ -234,6 +232,11 @@ class Detector(BaseDetector):
         elif self.refinement is not None:
             changed.refinement = replace(self.refinement, scene=replace(self.refinement.scene, noise_level=level))
         return changed
+
+    @property
+    def thread_safe(self) -> bool:
+        """On a CPU."""
+        return self._inference.device.type == "cpu"
 
     def to(self, device: torch.device | str) -> Detector:
         """Moves the detector to a torch device, and returns it.

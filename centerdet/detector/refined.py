@@ -96,12 +96,16 @@ class RefinedDetector(BaseDetector):
 
             refiner = Refiner(config.scene)
         self._detector, self._refiner = detector, refiner
-        self.thread_safe = detector.thread_safe
 
     @property
     def unrefined(self) -> BaseDetector:
         """The detector that finds the boxes."""
         return self._detector
+
+    @property
+    def thread_safe(self) -> bool:
+        """As the unrefined detector's."""
+        return self._detector.thread_safe
 
     def heatmap(self, image: ArrayLike) -> NDArray[np.float32]:
         """The centre heatmap of the detector that finds the boxes."""

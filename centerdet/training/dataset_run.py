@@ -17,6 +17,7 @@ from centerdet.evaluation.report import EvaluationReport
 from centerdet.model.centernet import CenterNet
 from centerdet.training.config import ImagesConfig, read_images_config
 from centerdet.training.defaults import default_config
+from centerdet.training.overrides import apply_overrides
 from centerdet.training.own_images import train
 from centerdet.training.second_stage_config import SecondStageRecipe
 from centerdet.training.sizes import crop_phases, fill_sizes, measure_noise_level, use_noise_level
@@ -58,7 +59,7 @@ def prepare_dataset_run(
             they follow from the training boxes.
         overrides: As in ``overrides.apply_overrides``.
         init: Weights that training starts from, as ``load`` takes them, or "none", or "auto": ``GENERIC``, unless there
-            is a config file or an override of ``network.KEY``, or the images share a uniform background up to some
+            is a config file or an override of ``network``, or the images share a uniform background up to some
             level, which a new network gets.
 
     Raises:
@@ -72,7 +73,7 @@ def prepare_dataset_run(
     level = measure_noise_level(given, images, images.intensity_range)
     has_noise_level = level is not None or given.network.noise_level is not None
     if init == AUTO:
-        own_network = config_path is not None or any(text.startswith("network.") for text in overrides)
+        own_network = config_path is not None or "network" in apply_overrides({}, overrides)
         init = NONE if own_network or has_noise_level else GENERIC
     init_from = None if init == NONE else load(init)
     if init_from is not None and init_from.trained_noise_level is None:  # it takes pixels of any kind

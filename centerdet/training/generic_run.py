@@ -56,8 +56,8 @@ def train_generic(config: ImagesConfig, *, directory: str | Path, resume: bool =
         return finish_stages(path, validation, None)
 
     def fit_second(detector: Detector) -> Detector:
-        pixels = recipe.images_per_block * VALIDATION_SIDE**2
-        source = GenericBatches(seed + 1, steps=recipe.training.blocks, pixels=pixels)
+        size = recipe.images_per_block, VALIDATION_SIDE
+        source = GenericBatches(seed + 1, steps=recipe.training.blocks, size=size)
         folder = directory / "second_stage"
         return fit_second_stage(detector, source, validation, recipe=recipe, directory=folder, seed=seed)
 

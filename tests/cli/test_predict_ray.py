@@ -180,6 +180,45 @@ class TestParts:
                 self.open(tmp_path, **changed)
         assert self.open(tmp_path, threshold=0.5).done == 1
 
+    def test_the_same_relative_paths_in_another_folder_are_other_files(self, tmp_path, monkeypatch):
+        self.open(tmp_path).add(part(0, 1))
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(ValueError, match="results of a stopped run with other files"):
+            self.open(tmp_path)
+
+    def test_a_run_that_was_killed_at_its_beginning_starts_again(self, tmp_path):
+        (tmp_path / "out.parquet.parts").mkdir()
+        assert self.open(tmp_path).done == 0
+        assert self.open(tmp_path).done == 0
+
+    @pytest.mark.parametrize("removed", range(5))
+    def test_a_run_that_is_killed_while_it_removes_the_parts_continues(self, tmp_path, monkeypatch, removed):
+        parts = self.open(tmp_path)
+        for rows in ((0, 1), (2, 3), (4, 5)):
+            parts.add(part(*rows))
+        unlink, count = Path.unlink, iter(range(removed))
+
+        def unlink_some(path):
+            if next(count, None) is None:
+                raise KeyboardInterrupt
+            unlink(path)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Path, "unlink", unlink_some)
+            patch.setattr("shutil.rmtree", unlink_some)
+            parts.remove()
+        again = self.open(tmp_path)
+        first = [value for table in again.tables(pyarrow.schema([("value", pyarrow.int64())])) for value in table[0]]
+        assert [value.as_py() for value in first] == [10 * number for number in range(again.done)]
+
+    def test_parts_without_the_first_rows_are_refused(self, tmp_path):
+        parts = self.open(tmp_path)
+        for rows in ((0, 1), (2, 3)):
+            parts.add(part(*rows))
+        (tmp_path / "out.parquet.parts" / "000000000.parquet").unlink()
+        with pytest.raises(ValueError, match="remove the folder"):
+            self.open(tmp_path)
+
     def test_a_folder_of_other_origin_is_left_alone(self, tmp_path):
         (tmp_path / "out.parquet.parts").mkdir()
         (tmp_path / "out.parquet.parts" / "mine.parquet").write_bytes(b"1")

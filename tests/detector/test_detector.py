@@ -133,6 +133,13 @@ def test_moving_to_a_device_returns_the_detector(detector):
         detector.to("abacus")
 
 
+def test_several_threads_detect_at_once_on_a_cpu_alone():
+    detector = make_detector()
+    assert detector.thread_safe
+    detector._inference.to("meta")  # stands for a GPU
+    assert not detector.thread_safe
+
+
 @pytest.fixture(params=[1, 2])
 def threads(request):
     before = torch.get_num_threads()

@@ -25,6 +25,7 @@ def dataset(tmp_path):
         ({}, True),
         ({"init": "none"}, False),
         ({"overrides": ["network.channels=[8,8,8]"]}, False),
+        ({"overrides": [' network ={"channels": [8, 8, 8]}']}, False),
         ({"overrides": ["network.channels=[8,8,8]"], "init": "generic"}, True),
         ({"overrides": ["training.steps=50"]}, True),
     ],

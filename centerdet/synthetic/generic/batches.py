@@ -23,18 +23,22 @@ class GenericBatches(BatchSeries):
     Args:
         seed: Seed of the series, at least 0.
         steps: Number of batches.
-        pixels: Pixels of a batch, about.
+        size: Number and side, px, of the images of a batch; ``None``: sides of ``SIDES``, ``BATCH_PIXELS`` in all.
     """
 
-    def __init__(self, seed: int, *, steps: int, pixels: int = BATCH_PIXELS) -> None:
+    def __init__(self, seed: int, *, steps: int, size: tuple[int, int] | None = None) -> None:
         super().__init__(seed, steps)
-        self.pixels = pixels
+        self.size = size
 
     def _draw_batch(self, rng: np.random.Generator, place: float) -> Batch:
-        side = int(rng.choice(SIDES, p=SIDE_SHARES))
+        count, side = self.size or _draw_size(rng)
         difficulty = min(1.0, place / (FULL_DIFFICULTY * self.steps))
-        count = max(1, round(self.pixels / side**2))
         return make_batch(*zip(*(draw_scene(rng, side, difficulty=difficulty) for _ in range(count)), strict=True))
+
+
+def _draw_size(rng: np.random.Generator) -> tuple[int, int]:
+    side = int(rng.choice(SIDES, p=SIDE_SHARES))
+    return max(1, round(BATCH_PIXELS / side**2)), side
 
 
 def validation_scenes(seed: int, count: int) -> list[tuple[Image, RotatedBox | None]]:

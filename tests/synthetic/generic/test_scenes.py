@@ -70,9 +70,10 @@ def test_batches_are_repeatable_and_grow_harder(monkeypatch):
         return draw_scene(rng, size, difficulty=difficulty)
 
     monkeypatch.setattr(batches, "draw_scene", record)
-    first, second = (GenericBatches(3, steps=100, pixels=3 * 96**2) for _ in range(2))
+    monkeypatch.setattr(batches, "BATCH_PIXELS", 3 * 96**2)
+    first, second = (GenericBatches(3, steps=100) for _ in range(2))
     torch.testing.assert_close(first[7], second[7], rtol=0, atol=0)
-    assert not torch.equal(first[7].images, GenericBatches(4, steps=100, pixels=3 * 96**2)[7].images)
+    assert not torch.equal(first[7].images, GenericBatches(4, steps=100)[7].images)
     assert set(seen[:3]) == {7 / 30}
     seen.clear()
     first.at_place(8, 60.0)
@@ -82,6 +83,8 @@ def test_batches_are_repeatable_and_grow_harder(monkeypatch):
         assert len(batch.images) == max(1, round(3 * 96**2 / batch.images.shape[-1] ** 2))
     with pytest.raises(IndexError, match=r"step must lie in 0\.\.99, got 100"):
         first[100]
+    fixed = GenericBatches(3, steps=100, size=(2, 64))
+    assert {fixed[step].images.shape for step in range(10)} == {(2, 1, 64, 64)}
 
 
 def test_validation_scenes_are_not_those_of_training():
