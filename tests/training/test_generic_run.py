@@ -16,7 +16,7 @@ SMALL = [
 
 def test_a_run_leaves_a_calibrated_detector_and_does_not_repeat_it(tmp_path, monkeypatch):
     monkeypatch.setattr(generic_run, "VALIDATION_SCENES", 6)
-    config = read_images_config(ROOT / "configs" / "generic.yaml", SMALL)
+    config = read_images_config(ROOT / "configs" / "generic.yaml", [*SMALL, "second_stage=null"])
     report = train_generic(config, directory=tmp_path)
     detector = centerdet.load(tmp_path / "best.safetensors")
     assert report.samples == 6
