@@ -15,6 +15,7 @@ from centerdet.model.types import Prediction
 # Pixels x channels of one forward pass on a CPU: the maps of more images outgrow its cache. Four to eight images of
 # 200 x 200 px at 48 channels were fastest (docs/experiments.md).
 MAX_CPU_VALUES = 16_000_000
+MAX_CPU_ENCODED = 100_000  # pixels that are encoded together on a CPU: its intermediate results then stay in the cache
 MAX_CPU_PIXELS = 2_000_000  # of images that pass the second stage together: bounds the memory of their encoding
 
 
@@ -32,12 +33,15 @@ class InferenceNetwork:
     def __call__(self, images: NDArray[np.float32]) -> tuple[Tensor, Prediction]:
         """Encoded images and maps of images ``(B, H, W)`` in [0, 1]; call it in ``torch.inference_mode``."""
         pixels = torch.from_numpy(images)[:, None].to(self.device)  # (B, 1, H, W)
-        encoded = self.module.encode_images(pixels)  # (B, C, H, W)
-        size = len(images)
-        if self.device.type == "cpu":
-            size = max(1, MAX_CPU_VALUES // (images[0].size * self.module.config.channels[0]))
-        maps = [self.module.predict_maps(part) for part in encoded.chunk(math.ceil(len(images) / size))]
+        encoded = torch.cat([self.module.encode_images(part) for part in self._split(pixels, MAX_CPU_ENCODED)])
+        values = MAX_CPU_VALUES // self.module.config.channels[0]
+        maps = [self.module.predict_maps(part) for part in self._split(encoded, values)]
         return encoded, Prediction(*(torch.cat(parts) for parts in zip(*maps, strict=True)))
+
+    def _split(self, images: Tensor, pixels: int) -> tuple[Tensor, ...]:
+        """Splits images ``(B, C, H, W)`` into parts of at most that many pixels, or of one image; on a GPU into one."""
+        size = max(1, pixels // images[0, 0].numel()) if self.device.type == "cpu" else len(images)
+        return images.chunk(math.ceil(len(images) / size))
 
     def share(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Shares images ``(B, H, W)`` among torch's threads; a GPU gets all of them."""
