@@ -40,7 +40,8 @@ from centerdet.cli.outputs import check_new_folder
 from centerdet.data.dataset import Dataset, load_dataset, load_training_splits
 from centerdet.data.image_io import image_size
 from centerdet.evaluation.metrics import predict_all
-from centerdet.evaluation.report import EvaluationReport, EvaluationResults, choose_threshold, summarise
+from centerdet.evaluation.report import EvaluationReport, EvaluationResults, summarise
+from centerdet.evaluation.threshold import choose_threshold
 from tools._yolo import STRIDE, YoloDetector, import_yolo, train_yolo, write_yolo_dataset
 
 TIMED_IMAGES = 200  # whose time is measured, one by one

@@ -13,7 +13,8 @@ from centerdet.box import Detection
 from centerdet.detector.calibration import Calibration, fit_calibration
 from centerdet.evaluation.answers import Label
 from centerdet.evaluation.metrics import predict_all
-from centerdet.evaluation.report import EvaluationReport, EvaluationResults, choose_threshold, summarise
+from centerdet.evaluation.report import EvaluationReport, EvaluationResults, summarise
+from centerdet.evaluation.threshold import choose_threshold
 
 
 class CalibratedDetector(Protocol):
