@@ -16,6 +16,7 @@ from centerdet import CenterLoss, CenterNet, Codec, NetworkConfig, RotatedBox, T
 from centerdet.box import box_corners, yaw_error
 from centerdet.data import dota, yolo_obb
 from centerdet.data.csv_labels import write_csv
+from centerdet.export.model_digest import add_digest as add_model_digest
 from centerdet.synthetic.batches import CurriculumConfig, Phase, SyntheticBatches
 from centerdet.training.checkpoint import add_digest, load_checkpoint
 from centerdet.training.run_state import TrainingRun
@@ -168,6 +169,11 @@ def save_state(state, path):
     buffer = io.BytesIO()
     torch.save(state, buffer)
     path.write_bytes(add_digest(buffer.getvalue()))
+
+
+def save_model(model, path):
+    """Writes an ONNX model of any content, with the digest that belongs to it."""
+    path.write_bytes(add_model_digest(model.SerializeToString()))
 
 
 def assert_same_run(directory, other):

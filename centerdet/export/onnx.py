@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from centerdet import box as box_module
 from centerdet.box import Detection, box_corners
 from centerdet.detector.base import BaseDetector
+from centerdet.export.model_digest import DIGEST, EMPTY_DIGEST, add_digest
 from centerdet.export.runtime import FORMAT, OnnxDetector
 from centerdet.files import check_folder, write_atomically
 from centerdet.preprocessing import PIXEL_RULE
@@ -57,7 +58,7 @@ def export_onnx(detector: Detector, path: str | Path) -> None:
     from centerdet.export.graph import DetectorGraph, trace  # here, since OnnxDetector runs without torch
 
     detector = copy.deepcopy(detector).to("cpu")
-    content = trace(DetectorGraph(detector), _metadata(detector))
+    content = add_digest(trace(DetectorGraph(detector), _metadata(detector)))
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         file.write_bytes(content)
@@ -92,7 +93,7 @@ def _metadata(detector: Detector) -> dict[str, str]:
         "convention": _read_convention(),
         "metadata": detector.metadata,
     }
-    return {"format": FORMAT} | {name: json.dumps(value) for name, value in header.items()}
+    return {"format": FORMAT, DIGEST: EMPTY_DIGEST} | {name: json.dumps(value) for name, value in header.items()}
 
 
 def _read_convention() -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from centerdet.detector.base import NO_NOISE_LEVEL, BaseDetector
+from centerdet.export.model_digest import check_digest
 from centerdet.export.providers import CPU, Provider, check_providers, provider_name
 from centerdet.files import read_regular
 from centerdet.noise_level import NoiseLevel, check_noise_level
@@ -21,7 +22,7 @@ from centerdet.noise_level import NoiseLevel, check_noise_level
 if TYPE_CHECKING:
     import onnxruntime
 
-FORMAT = "centerdet onnx 4"
+FORMAT = "centerdet onnx 5"
 LOG_ERRORS = 3  # severity level of onnxruntime
 MAX_BYTES = 2**30  # of a file, which is read as a whole
 MAX_SIDE = 10_000  # px, of an image
@@ -59,6 +60,7 @@ class OnnxDetector(BaseDetector):
         self._providers = check_providers(providers)
         try:
             self._content = read_regular(path, max_bytes=MAX_BYTES)
+            check_digest(self._content)
             self._open_sessions()
             header = _read_metadata(self._all_threads)
             _check_signature(self._all_threads)

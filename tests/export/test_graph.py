@@ -42,7 +42,8 @@ def test_the_model_has_dynamic_sizes_and_its_weights_inside(exported):
 def test_the_metadata_hold_what_another_program_needs(exported):
     model = onnx.load(exported[1])
     metadata = {part.key: part.value for part in model.metadata_props}
-    assert metadata.pop("format") == "centerdet onnx 4"
+    assert metadata.pop("format") == "centerdet onnx 5"
+    assert len(metadata.pop("digest")) == 64
     metadata = {name: json.loads(text) for name, text in metadata.items()}
     assert metadata["threshold"] == 0.2
     assert metadata["intensity_range"] is None
@@ -56,8 +57,9 @@ def test_the_model_does_not_reveal_where_it_was_exported(exported):
     assert b".py" not in exported[1].read_bytes()
 
 
-def test_the_exporter_is_silent_only_during_the_export():
-    logger = logging.getLogger("torch.onnx")
+@pytest.mark.parametrize("name", ["torch.onnx", "onnx_ir._convenience"])
+def test_the_exporter_is_silent_only_during_the_export(name):
+    logger = logging.getLogger(name)
     before = logger.level
     with _quiet():
         assert not logger.isEnabledFor(logging.WARNING)

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import random
 import re
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import onnxruntime
 import pytest
 import torch
 
+from centerdet.export.model_digest import add_digest
 from centerdet.export.runtime import OnnxDetector
 from centerdet.model.dihedral import transform
-from tests.helpers import ROOT, assert_same_boxes, make_noise
+from tests.helpers import ROOT, assert_same_boxes, make_noise, save_model
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 7])
@@ -124,8 +126,38 @@ def test_files_that_are_no_models_are_refused(exported, tmp_path):
             OnnxDetector(tmp_path / "damaged.onnx")
 
 
+def flip_bit(content, place):
+    damaged = bytearray(content)
+    damaged[place // 8] ^= 1 << place % 8
+    return bytes(damaged)
+
+
+def test_a_flipped_bit_anywhere_is_noticed_before_anything_runs(exported, tmp_path, monkeypatch):
+    content = exported[1].read_bytes()
+    weights = onnx.load(exported[1]).graph.initializer
+    parts = (max((one.raw_data for one in weights), key=len), b"0.2", b"centerdet onnx", b"digest")
+    places = [0, 8 * len(content) - 1, *(8 * content.rindex(part) for part in parts)]
+    places += [random.Random(seed).randrange(8 * len(content)) for seed in range(50)]
+    monkeypatch.setattr(onnxruntime, "InferenceSession", None)
+    for place in places:
+        (tmp_path / "damaged.onnx").write_bytes(flip_bit(content, place))
+        with pytest.raises(ValueError, match="damaged.onnx: its digest does not fit its content|it has no digest"):
+            OnnxDetector(tmp_path / "damaged.onnx")
+
+
+def test_a_model_without_a_digest_is_refused(exported, tmp_path):
+    model = onnx.load(exported[1])
+    kept = [entry for entry in model.metadata_props if entry.key != "digest"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    onnx.save(model, tmp_path / "old.onnx")
+    with pytest.raises(ValueError, match="not a complete centerdet model of this version: it has no digest;"):
+        OnnxDetector(tmp_path / "old.onnx")
+
+
 def test_nothing_is_printed_about_a_damaged_model(exported, tmp_path, capfd):
-    (tmp_path / "damaged.onnx").write_bytes(exported[1].read_bytes().replace(b"Sigmoid", b"Sig\xc5oid"))
+    damaged = exported[1].read_bytes().replace(b"Sigmoid", b"Sig\xc5oid")
+    (tmp_path / "damaged.onnx").write_bytes(add_digest(damaged))
     with pytest.raises(ValueError, match=r"damaged.onnx: .*; give a file"):
         OnnxDetector(tmp_path / "damaged.onnx")
     assert capfd.readouterr() == ("", "")
@@ -134,8 +166,8 @@ def test_nothing_is_printed_about_a_damaged_model(exported, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": None}, "not a 'centerdet onnx 4' file"),
-        ({"format": "centerdet onnx 3"}, "not a 'centerdet onnx 4' file"),
+        ({"format": None}, "not a 'centerdet onnx 5' file"),
+        ({"format": "centerdet onnx 4"}, "not a 'centerdet onnx 5' file"),
         ({"threshold": None}, "its metadata have no .threshold."),
         ({"threshold": "true"}, "threshold must be a number, got true"),
         ({"threshold": "1e999"}, "threshold must lie"),
@@ -154,7 +186,7 @@ def test_models_with_other_metadata_are_refused(exported, tmp_path, changes, mes
     texts = {part.key: part.value for part in model.metadata_props} | changes
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {name: text for name, text in texts.items() if text is not None})
-    onnx.save(model, tmp_path / "foreign.onnx")
+    save_model(model, tmp_path / "foreign.onnx")
     assert onnxruntime.InferenceSession(tmp_path / "foreign.onnx").get_outputs()
     with pytest.raises(ValueError, match=f"cannot load model .*foreign.onnx: .*{message}.*; give a file"):
         OnnxDetector(tmp_path / "foreign.onnx")
@@ -165,7 +197,7 @@ def test_an_axis_model_has_no_heading(exported, tmp_path):
     texts = {part.key: part.value for part in model.metadata_props} | {"has_heading": json.dumps(False)}
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, texts)
-    onnx.save(model, tmp_path / "axis.onnx")
+    save_model(model, tmp_path / "axis.onnx")
     axis = OnnxDetector(tmp_path / "axis.onnx")
     assert axis.has_heading is axis(make_noise(1)[0]).has_heading is False
 
@@ -187,7 +219,7 @@ def save_identity_model(path, exported, outputs):
         ir_version=8,
     )
     make.set_model_props(model, {part.key: part.value for part in onnx.load(exported[1]).metadata_props})
-    onnx.save(model, path)
+    save_model(model, path)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +242,7 @@ def test_outputs_that_are_not_finite_are_an_error(exported, tmp_path):
         if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 4:
             broken = np.full(tensor.dims, np.nan, np.float32)
             tensor.CopyFrom(onnx.numpy_helper.from_array(broken, tensor.name))
-    onnx.save(model, tmp_path / "nan.onnx")
+    save_model(model, tmp_path / "nan.onnx")
     broken = OnnxDetector(tmp_path / "nan.onnx")
     with pytest.raises(ValueError, match="image 0: the network's output is not finite"):
         broken.detect_batch(make_noise(1))

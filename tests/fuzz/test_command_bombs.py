@@ -5,6 +5,7 @@ import pytest
 
 from centerdet.detector.weights_file import read_weights, write_weights
 from tests.fuzz.test_commands import assert_one_clear_error
+from tests.helpers import save_model
 
 # Commands that take weights.
 WEIGHTS = {
@@ -169,7 +170,7 @@ MODEL_COMMANDS = {
 def test_models_that_ask_for_much_are_refused(name, command, run, place, exported):
     model = onnx.load(exported[1])
     MODELS[name](model)
-    (place / "model.onnx").write_bytes(model.SerializeToString())
+    save_model(model, place / "model.onnx")
     done = run(*MODEL_COMMANDS[command].split())
     assert done.code == 2, (done.out, done.err)
     assert "Traceback" not in done.err

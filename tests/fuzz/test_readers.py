@@ -56,7 +56,7 @@ READERS = {
     "data.yaml": (read_data_config, False),
     "config.yaml": (read_config, False),
     "weights.safetensors": (centerdet.load, True),
-    "model.onnx": (lambda path: OnnxDetector(path, threads=1), False),
+    "model.onnx": (lambda path: OnnxDetector(path, threads=1), True),
     "checkpoint.pt": (lambda path: load_checkpoint(path, settings=None), True),
     "nonfinite-0.pt": (replay, True),
     "metrics.jsonl": (lambda path: [_step(line) for line in _read_lines(path)], False),
