@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -55,6 +56,13 @@ def imported(path):
 def module_of(path):
     """The module of a file, such as ``centerdet.model.codec``."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_every_package_is_installed():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        listed = set(tomllib.load(file)["tool"]["setuptools"]["packages"])
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in FILES}
+    assert listed == {*folders, "centerdet.web", "centerdet.weights"}  # these two map to folders of the checkout
 
 
 def test_the_table_names_every_room():
