@@ -20,7 +20,7 @@ import centerdet
 from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.options import add_noise_level_option, parse_evaluation_options, select_device
 from centerdet.cli.output_kinds import write_html, write_json
-from centerdet.cli.streams import run_all
+from centerdet.cli.streams import print_result, run_all
 from centerdet.detector.base import BaseDetector
 from centerdet.evaluation.error_analysis import error_analysis
 from centerdet.evaluation.metrics import predict_all, predict_stages
@@ -64,14 +64,14 @@ def main(arguments: list[str] | None = None) -> None:
 
     def print_errors() -> None:
         if options.error_analysis:
-            print(f"\n{error_analysis(last.results.above(last.detector.threshold), lines)}", flush=True)
+            print_result(f"\n{error_analysis(last.results.above(last.detector.threshold), lines)}")
 
     def write_report() -> None:
         if options.html_report:
             write_html_report(options, last, lines)
 
     # The scores first: neither a closed output nor a full disk costs what can still be written.
-    run_all(partial(print, text, flush=True), write_scores, print_errors, write_report)
+    run_all(partial(print_result, text), write_scores, print_errors, write_report)
 
 
 class Row(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -63,6 +64,31 @@ def writes_through(path: str | Path) -> bool:
     return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
 
 
+def open_through(path: str | Path) -> int:
+    """Opens a device, a pipe, or a name of an open file, such as /dev/stdout, for writing; returns its descriptor.
+
+    A regular file that this process has open is not opened again: the second descriptor would write from the file's
+    start, over what the first one wrote. A pipe that no process reads is an error; it does not block.
+
+    Raises:
+        OSError: If it cannot be opened, or is an open file that may only be read.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(descriptor, True)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        return descriptor
+    os.close(descriptor)
+    import fcntl  # here, since only Unix has it
+
+    for other in sorted(int(name) for name in os.listdir("/dev/fd")):  # noqa: PTH208 (names are all that is needed)
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself is closed
+            is_writable = fcntl.fcntl(other, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+            if is_writable and os.path.samestat(os.fstat(other), status):
+                return os.dup(other)
+    raise OSError(errno.EBADF, "it is open for reading only")
+
+
 def is_folder(path: Path) -> bool:
     """Whether there is such a folder. Unlike ``Path.is_dir``, it raises no error for any path, however odd."""
     return os.path.isdir(path)  # noqa: PTH112
@@ -97,9 +123,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     path = Path(path)
     try:
         if writes_through(path):
-            # Without O_NONBLOCK, a pipe that no process reads would block for ever.
-            with open(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC), "wb") as file:
-                os.set_blocking(file.fileno(), True)
+            with open(open_through(path), "wb") as file:
                 file.write(content)
         else:
             _replace(path, content)

@@ -13,6 +13,7 @@ import argparse
 import platform
 import sys
 from dataclasses import asdict
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +30,7 @@ from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.options import add_threads_option, set_threads
 from centerdet.cli.output_kinds import is_json_report, write_json
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
+from centerdet.cli.streams import print_result, run_all
 from centerdet.detector.base import BaseDetector
 from centerdet.detector.pretrained import TASK_WEIGHTS
 from centerdet.export import OnnxDetector, export_onnx
@@ -69,10 +71,13 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     set_threads(options.threads)
     rows = benchmark_detectors(options.weights, options.rounds) + benchmark_generators(options.rounds)
-    print(table(rows), flush=True)
-    if options.json:
-        machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
-        write_json(options.json, {**machine, "rounds": options.rounds, "rows": [asdict(row) for row in rows]})
+
+    def write_rows() -> None:
+        if options.json:
+            machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
+            write_json(options.json, {**machine, "rounds": options.rounds, "rows": [asdict(row) for row in rows]})
+
+    run_all(partial(print_result, table(rows)), write_rows)
 
 
 def benchmark_detectors(weights: list[str], rounds: int) -> list[Row]:

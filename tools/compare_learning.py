@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.options import add_device_option, add_set_option, add_threads_option, select_device, set_threads
 from centerdet.cli.output_kinds import mark_png
+from centerdet.cli.streams import print_progress
 from centerdet.files import make_folder, read_regular, write_atomically
 from centerdet.training.dataset_run import AUTO, NONE
 from tools._curves import draw_learning_curves
@@ -64,7 +65,9 @@ def main(arguments: list[str] | None = None) -> None:
     for number, run in enumerate(runs, start=1):
         if run in done:
             continue
-        print(f"run {number} of {len(runs)}: {run.data}, {run.labels} labels, from {run.init}, seed {run.seed}")
+        print_progress(
+            f"run {number} of {len(runs)}: {run.data}, {run.labels} labels, from {run.init}, seed {run.seed}"
+        )
         sys.stdout.flush()
         done[run] = run_once(run, options.out / "runs" / run.name, device=device)
         lines = [json.dumps(to_record(*result)) + "\n" for result in done.items()]

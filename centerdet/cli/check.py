@@ -8,7 +8,7 @@ from pathlib import Path
 from centerdet.cli.options import add_command, add_data_argument
 from centerdet.cli.output_kinds import is_png, write_png
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, dataset_files
-from centerdet.cli.streams import one_line, run_all
+from centerdet.cli.streams import one_line, print_result, run_all
 
 
 def add_check(commands: argparse._SubParsersAction) -> None:
@@ -37,12 +37,12 @@ def _check(options: argparse.Namespace) -> None:
     errors, sheet = check_dataset(options.data, tiles=options.tiles, progress=True)
 
     def print_errors() -> None:
-        print("\n".join(map(one_line, errors)) or "no errors found", flush=True)
+        print_result(*(map(one_line, errors) if errors else ["no errors found"]))
 
     def draw_labels() -> None:
         if sheet is not None:
             write_png(options.out, sheet)
-            print(f"labels drawn to {one_line(options.out)}", flush=True)
+            print_result(f"labels drawn to {one_line(options.out)}")
 
     run_all(print_errors, draw_labels)  # the errors first: a full disk does not cost them
     if errors:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from centerdet.cli.options import add_command, add_data_argument, add_detector_options, load_detector
 from centerdet.cli.output_kinds import is_html_report, is_json_report, write_html, write_json
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, dataset_files, weights_file
-from centerdet.cli.streams import one_line, printable, run_all
+from centerdet.cli.streams import one_line, print_result, printable, run_all
 
 if TYPE_CHECKING:
     from centerdet.data.dataset import Dataset
@@ -78,7 +78,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             write_html(options.html_report, page)
 
     # The scores first: neither a closed output nor a full disk costs what can still be written.
-    run_all(partial(print, report, flush=True), write_scores, write_report)
+    run_all(partial(print_result, report), write_scores, write_report)
     if skipped:
         count = len(skipped) + len(dataset)
         raise ValueError(f"{len(skipped)} of {count} images could not be read, see above; the scores are of the others")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from centerdet.files import writes_through
+from centerdet.files import open_through, writes_through
 
 WriteLine = Callable[[str], None]
 
@@ -32,8 +32,7 @@ def open_lines(path: Path | None) -> Iterator[WriteLine]:
         return
     try:
         if writes_through(path):
-            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # O_NONBLOCK: a pipe without reader
-            os.set_blocking(descriptor, True)
+            descriptor = open_through(path)
         else:
             path.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def open_parquet(path: Path | None) -> Iterator[Callable[[FileResult], None]]:
     rows: list[dict[str, object]] = []
     if not writes_through(path):
         path.unlink(missing_ok=True)
-    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+    with _removed_on_error(path), pyarrow.parquet.ParquetWriter(path, schema) as writer:
 
         def write_group() -> None:
             writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
@@ -53,6 +54,18 @@ def open_parquet(path: Path | None) -> Iterator[Callable[[FileResult], None]]:
             yield write
         finally:
             write_group()
+
+
+@contextmanager
+def _removed_on_error(path: Path) -> Iterator[None]:
+    """Names the file in errors of writing, and removes it: without its end, no program can read it."""
+    try:
+        yield
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(f"cannot write {path}: {reason}; it is removed, since it would not be readable") from error
 
 
 def parquet_schema(*more: tuple[str, pyarrow.DataType]) -> pyarrow.Schema:

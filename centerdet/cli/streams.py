@@ -44,9 +44,37 @@ def run_all(*steps: Callable[[], object]) -> None:
             errors.append(error)
     errors.sort(key=lambda error: isinstance(error, BrokenPipeError))  # stable: the others keep their order
     if len(errors) > 1 and not isinstance(errors[1], BrokenPipeError):
-        raise OSError("; ".join(str(error) for error in errors if not isinstance(error, BrokenPipeError)))
+        messages = [str(error) for error in errors if not isinstance(error, BrokenPipeError)]
+        raise OSError("; ".join(dict.fromkeys(messages)))  # a full disk has the same reason for every step
     if errors:
         raise errors[0]
+
+
+def print_result(*lines: object) -> None:
+    """Prints lines at once.
+
+    Raises:
+        OSError: If standard output is closed or full. The message names it.
+    """
+    with _naming_stdout():
+        print(*lines, sep="\n", flush=True)
+
+
+def print_progress(*lines: object) -> None:
+    """Prints lines at once; a closed or full standard output does not stop the command, but its end reports it."""
+    with suppress(OSError):
+        print(*lines, sep="\n", flush=True)
+
+
+@contextmanager
+def _naming_stdout() -> Iterator[None]:
+    """Names standard output in errors; a broken pipe stays what it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(f"cannot write standard output: {error.strerror or error}") from error
 
 
 class _LenientStream:
@@ -126,7 +154,8 @@ def flush_stdout() -> None:
     if sys.stdout is None:
         return
     try:
-        sys.stdout.flush()
+        with _naming_stdout():
+            sys.stdout.flush()
     except OSError:
         discard_stdout()
         raise

@@ -16,6 +16,7 @@ from centerdet.cli.options import (
     select_device,
     set_threads,
 )
+from centerdet.cli.streams import print_progress
 
 
 def add_train(commands: argparse._SubParsersAction) -> None:
@@ -55,7 +56,7 @@ def _train(options: argparse.Namespace) -> None:
         overrides=limit_overrides(options),
         init=options.init,
     )
-    print(*run.choices, sep="\n", flush=True)
+    print_progress(*run.choices)
     report = train_dataset(
         run,
         directory=options.out,

@@ -96,19 +96,25 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def expand_pattern(pattern: str) -> list[Path]:
+def expand_pattern(pattern: str, *, unlisted: list[Path]) -> list[Path]:
     """Returns the files that match a glob pattern, sorted; ``**`` stands for any folders, and loops of links end.
 
     As in a shell, wildcards do not match names that begin with a dot.
+
+    Args:
+        pattern: The pattern.
+        unlisted: Receives the folders that the pattern leads to and that cannot be listed.
     """
     path = Path(pattern)
     parts = path.parts[1:] if path.anchor else path.parts
     parts = tuple(part for index, part in enumerate(parts) if part != "**" or parts[index - 1 : index] != ("**",))
-    found = _expand(Path(path.anchor), parts)
+    failed: list[Path] = []
+    found = list(_expand(Path(path.anchor), parts, failed))
+    unlisted += [place for place in dict.fromkeys(failed) if is_folder(place)]
     return sorted({match for match in found if not is_folder(match) and os.path.lexists(match)})
 
 
-def _expand(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+def _expand(folder: Path, parts: Sequence[str], failed: list[Path]) -> Iterator[Path]:
     plain = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     folder = folder.joinpath(*parts[:plain])
     if plain == len(parts):
@@ -116,10 +122,10 @@ def _expand(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
         return
     first, rest = parts[plain], parts[plain + 1 :]
     if first == "**":
-        for place in _walk(folder, []):
+        for place in _walk(folder, []):  # a place that cannot be listed fails again below, if it is not hidden
             if not any(part.startswith(".") for part in place.relative_to(folder).parts):
-                yield from _expand(place, rest or ["*"])
+                yield from _expand(place, rest or ["*"], failed)
     else:
-        for path in (match for part in _scan(folder, []) for match in part):
+        for path in (match for part in _scan(folder, failed) for match in part):
             if fnmatch.fnmatchcase(path.name, first) and (first.startswith(".") or not path.name.startswith(".")):
-                yield from _expand(path, rest)
+                yield from _expand(path, rest, failed)

@@ -5,7 +5,7 @@ A format is a module with the functions of ``LabelReader``; ``formats.py`` lists
 
 from __future__ import annotations
 
-import os
+import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from centerdet.data.folders import list_files
 from centerdet.files import is_folder
 
 MAX_NUMBER = 1e9  # px, or image sides: larger numbers are typing errors, and their squares could overflow
+_NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _CLASSES = "classes"  # labelling tools write the names of the classes to classes.txt, in the folder of the labels
 
 
@@ -156,8 +157,14 @@ def read_label_folder(
 
 
 def is_missing(path: Path) -> bool:
-    """Whether there is no file; a link that leads nowhere is a broken file, not a missing one."""
-    return not os.path.lexists(path)
+    """Whether there is no file; a link that leads nowhere, or a folder that cannot be entered, is an error instead."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno in _NO_SUCH_FILE
+    except ValueError:  # a null byte
+        return True
+    return False
 
 
 def name_without_suffix(name: str) -> str:

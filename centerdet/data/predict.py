@@ -88,7 +88,7 @@ class FileError(NamedTuple):
 def find_files(patterns: Sequence[str]) -> list[Path]:
     """Expands file names, folders (all images in them) and glob patterns into a list of image files.
 
-    A subfolder that cannot be listed is part of the list, so that it is reported as a file that cannot be read.
+    A folder that cannot be listed is part of the list, so that it is reported as a file that cannot be read.
 
     Raises:
         ValueError: If a pattern is empty or matches no file, or a folder holds no image.
@@ -97,14 +97,13 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         if not pattern:  # an unset variable of a shell script; to Path, it is the current folder
             raise ValueError("the name of a file or folder is empty; for the current folder, give a dot")
-        path = Path(pattern)
+        path, unlisted = Path(pattern), list[Path]()
         if is_folder(path):
-            unlisted: list[Path] = []
             paths += find_images(path, unlisted=unlisted, suffixes=(*SUFFIXES, *VIDEO_SUFFIXES)) + unlisted
         elif os.path.lexists(path):
             paths.append(path)
         else:
-            files = expand_pattern(pattern)
+            files = expand_pattern(pattern, unlisted=unlisted) + unlisted
             if not files:
                 raise ValueError(f"there is no file, folder or match for {pattern!r}")
             paths += files
@@ -155,6 +154,9 @@ def predict_each(
     batch: list[_Item] = []
     pixels = 0
     for path in paths:
+        if is_folder(path) and not os.access(path, os.R_OK | os.X_OK):
+            yield FileError(path, None, f"cannot list the folder {path}; make it readable, or leave it out")
+            continue
         for frame in prefetch_frames(path):
             try:
                 if isinstance(frame, ValueError):

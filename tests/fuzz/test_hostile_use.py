@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from centerdet.files import write_atomically
 from tests.fuzz.conftest import snapshot
 from tests.fuzz.test_readers import png
 
@@ -112,6 +113,28 @@ def test_devices_are_written_and_not_replaced(command, expected, run, place):
     assert (place / "pipe").is_fifo()
 
 
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_names_of_an_open_file_append_to_it(name, run, place):
+    """A second descriptor of the same file would write from its start, over the scores."""
+    done = run(*f"{EVALUATE} --json {name}".split())
+    scores, _, metadata = done.out.partition("{")
+    assert (done.code, done.err) == (0, "")
+    assert scores.startswith("AP@0.7")
+    assert scores.splitlines()[-1].startswith("images per second")
+    assert json.loads("{" + metadata)["samples"] == 3
+    sheet = run("visualize.py", "image.png", "--weights", "weights.safetensors", "--out", name)
+    assert sheet.out.startswith("\ufffdPNG")  # with errors replaced
+    assert sheet.out.endswith(f"1 images drawn to {name}\n")
+
+
+def test_an_input_is_not_written_through_its_descriptor(tmp_path):
+    path = tmp_path / "images.txt"
+    path.write_text("a.png")
+    with open(path) as file, pytest.raises(OSError, match="open for reading only"):
+        write_atomically(f"/dev/fd/{file.fileno()}", b"results")
+    assert path.read_text() == "a.png"
+
+
 @pytest.mark.parametrize("name", ["/dev/null", "/dev/stdout", "pipe"])
 def test_a_parquet_file_is_no_device(name, run, place):
     os.mkfifo(place / "pipe")
@@ -168,6 +191,51 @@ def test_a_lost_stream_costs_no_result(name, stream, run, place):
     done = run(*f"{EVALUATE} --json scores.json".split(), **{name: stream})
     assert done.code == {"stderr": 0}.get(name, {"closed": 0, "broken": 141, "full": 2}[stream])
     assert json.loads((place / "scores.json").read_text())["samples"] == 3
+
+
+FULL = "error: cannot write standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize(("stream", "code", "error"), [("full", 2, FULL), ("broken", 141, ""), ("closed", 0, "")])
+def test_a_lost_stdout_does_not_stop_a_training(stream, code, error, run, place):
+    done = run("centerdet", "train", "data.yaml", "--config", "config.yaml", "--out", "run", stdout=stream)
+    assert done.code == code
+    assert done.err.endswith(error)
+    assert (place / "run" / "best.safetensors").exists()
+
+
+def test_a_full_stdout_has_one_reason(run, place):
+    done = run("centerdet", "check", "data.yaml", "--out", "sheet.png", stdout="full")
+    assert (done.code, done.err) == (2, FULL)
+    assert (place / "sheet.png").exists()
+
+
+def test_a_full_disk_leaves_no_part_of_a_parquet_file(run, place):
+    done = run(*PREDICT.split(), "--format", "parquet", "--out", "found.parquet", file_size=500)
+    assert done.code == 2
+    assert done.err.startswith("error: cannot write found.parquet: File too large;")
+    assert done.err.count("\n") == 1
+    assert not (place / "found.parquet").exists()
+
+
+def test_folders_that_cannot_be_entered_are_no_images_without_an_object(run, place):
+    (place / "train" / "labels").chmod(0o444)
+    done = run("centerdet", "check", "data.yaml", "--out", "sheet.png", unprivileged=True)
+    assert done.code == 2
+    assert done.out.count("cannot be read: Permission denied") == 3
+
+
+@pytest.mark.parametrize("pattern", ["train/images", "train/images/**/*.png", "train/images/*/*.png", "train/**"])
+def test_folders_that_cannot_be_listed_are_reported(pattern, run, place):
+    for name in ("closed", ".hidden"):
+        (place / "train" / "images" / name).mkdir(mode=0)
+    (place / "train" / "images" / "open").mkdir(mode=0o755)
+    shutil.copy(place / "image.png", place / "train" / "images" / "open" / "a.png")
+    done = run("centerdet", "predict", pattern, "--weights", "weights.safetensors", unprivileged=True)
+    assert done.code == 2
+    assert "train/images/open/a.png," in done.out
+    assert "skipped: cannot list the folder train/images/closed; make it readable, or leave it out\n" in done.err
+    assert ("hidden" in done.err) == (pattern == "train/images")
 
 
 def test_a_closed_stdout_is_an_error_where_the_results_go_there(run, place):
