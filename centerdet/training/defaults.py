@@ -12,8 +12,8 @@ from centerdet.training.second_stage_config import SecondStageRecipe
 REFERENCE_IMAGES, REFERENCE_STEPS = 1000, 6000
 MIN_STEPS, MAX_STEPS = 2000, 20_000
 STEPS_MULTIPLE = 100
-FINE_TUNING_SHARE = 1 / 3  # of the steps, if training starts from weights
-FINE_TUNING_RATE = 1e-3  # learning rate, if training starts from weights
+FINE_TUNING_SHARE = 3 / 4  # of the steps, if training starts from weights
+FINE_TUNING_RATE = 2e-3  # learning rate, if training starts from weights
 VALIDATIONS = 10  # of a run
 WARMUP_SHARE = 0.05  # of the steps
 FEW_IMAGES = 1000  # with fewer, the network is smaller: three times as many steps in the same time

@@ -14,13 +14,13 @@ from tests.helpers import BOXES, ROOT, write_dataset
 
 @pytest.mark.parametrize(
     ("images", "fine_tuning", "steps"),
-    [(1, False, 2000), (300, False, 4000), (1000, False, 6000), (10**6, False, 20_000), (1000, True, 2000)],
+    [(1, False, 2000), (300, False, 4000), (1000, False, 6000), (10**6, False, 20_000), (1000, True, 4500)],
 )
 def test_steps_grow_with_the_data_set(images, fine_tuning, steps):
     config = default_config(images, fine_tuning=fine_tuning)
     assert config.training.steps == steps
     assert config.training.validate_every == steps // 10
-    assert config.training.learning_rate == (1e-3 if fine_tuning else 4e-3)
+    assert config.training.learning_rate == (2e-3 if fine_tuning else 4e-3)
     assert config.second_stage.training.blocks == steps // 250
 
 
