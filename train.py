@@ -21,7 +21,7 @@ from centerdet.cli.options import (
     select_device,
     set_threads,
 )
-from centerdet.cli.streams import print_progress
+from centerdet.cli.streams import one_line, print_progress
 from centerdet.distributed import init_distributed, is_main_process, world_size
 from centerdet.training.config import read_config
 from centerdet.training.second_stage_fit import load_first_stages
@@ -56,16 +56,14 @@ def main(arguments: list[str] | None = None) -> None:
         is_main = is_main_process()
         if is_main:
             parameters = sum(parameter.numel() for parameter in centerdet.CenterNet(config.network).parameters())
-            print_progress(
-                f"{parameters:,} parameters; run in {directory}; device {process_device}, processes: {world_size()}"
-            )
+            where = f"run in {one_line(directory)}; device {process_device}, processes: {world_size()}"
+            print_progress(f"{parameters:,} parameters; {where}")
         train_synthetic(config, directory=directory, device=process_device, resume=options.resume)
     if not is_main:
         return
     report = calibrate_best(directory, config, device=process_device)
-    print_progress(
-        f"{directory / 'best.safetensors'}, calibrated on {report.samples} further validation scenes:\n{report}"
-    )
+    best = one_line(directory / "best.safetensors")
+    print_progress(f"{best}, calibrated on {report.samples} further validation scenes:\n{report}")
     both = add_second_stage(directory, config, other_first_stages=other_first_stages, device=process_device)
     if both is not None:
         print_progress(f"with the second stage:\n{both}")

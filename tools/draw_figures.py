@@ -20,6 +20,7 @@ from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.options import WEIGHTS_HELP
 from centerdet.cli.output_kinds import encode_png, is_png, mark_png
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
+from centerdet.cli.streams import one_line
 from centerdet.drawing import contact_sheet, draw_detection
 from centerdet.files import write_atomically
 from tools._curves import draw_curves, draw_reliability, to_png
@@ -138,7 +139,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     for name, content in figures.items():
         write_atomically(options.out / f"{name}.png", mark_png(content))
-    print(f"drawn: {', '.join(str(output.path) for output in outputs)}")
+    print(f"drawn: {', '.join(one_line(output.path) for output in outputs)}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.outputs import check_new_folder
+from centerdet.cli.streams import one_line
 from centerdet.data.csv_labels import write_csv
 from centerdet.files import make_folder, write_atomically
 from tools.families import FAMILIES
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     path = options.out / "data.yaml"
     sources = [f"{split}: {{images: {split}, labels: {split}.csv}}\n" for split in SPLITS]
     write_atomically(path, "".join(["format: csv\n", *sources]).encode())
-    print(f"{path}: {', '.join(f'{count} images to {split}' for split, count in counts.items())}")
+    print(f"{one_line(path)}: {', '.join(f'{count} images to {split}' for split, count in counts.items())}")
 
 
 def write_split(folder: Path, family: str, split: str, count: int, *, seed: int) -> None:

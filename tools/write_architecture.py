@@ -15,6 +15,7 @@ from centerdet import CenterNet
 from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.output_kinds import is_architecture
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs
+from centerdet.cli.streams import one_line
 from centerdet.files import write_atomically
 from centerdet.model.equivariant import GroupConv, LiftingConv
 from centerdet.model.head import EquivariantHead
@@ -92,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     check_outputs([Output("--out", options.out, is_architecture)], [options.config], overwrite=options.overwrite)
     write_atomically(options.out, describe(CenterNet(read_config(options.config).network)).encode())
-    print(f"written: {options.out}")
+    print(f"written: {one_line(options.out)}")
 
 
 if __name__ == "__main__":

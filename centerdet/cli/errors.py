@@ -53,17 +53,19 @@ def _run(main: Callable[..., None], *arguments: object) -> int:
     except BrokenPipeError:
         discard_stdout()
         return EXIT_BROKEN_PIPE
-    except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         with suppress(OSError):
             flush_stdout()  # the lines before the error
         is_gone = isinstance(error, FileNotFoundError) and error.errno and error.filename is None  # os.getcwd()
         message = "the working folder has been removed; change to another one (cd)" if is_gone else one_line(error)
         print(f"error: {message}", file=sys.stderr)
         return EXIT_ERROR
-    except RuntimeError as error:
-        if not lacks_memory(error):
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not lacks_memory(error):
             raise
-        message = f"too little memory ({str(error)[:150]}); use smaller images, batches or networks"
+        with suppress(OSError):
+            flush_stdout()
+        message = f"too little memory ({str(error)[:150] or 'no more'}); use smaller images, batches or numbers"
         print(f"error: {one_line(message)}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt as stop:

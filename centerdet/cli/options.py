@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from centerdet.detector.base import BaseDetector
 
+MAX_THREADS = 1024  # more than the cores of any machine; torch would try to start them all
 WEIGHTS_HELP = "weights file, or a pretrained name: accurate (default) or fast"
 
 
@@ -95,13 +96,13 @@ def set_threads(count: int | None) -> None:
     """Sets the number of torch's CPU threads; ``None`` leaves it unchanged.
 
     Raises:
-        ValueError: If the number is below 1.
+        ValueError: If the number is below 1, or above ``MAX_THREADS``.
     """
     import torch
 
     if count is not None:
-        if count < 1:
-            raise ValueError(f"--threads must be at least 1, got {count}")
+        if not 1 <= count <= MAX_THREADS:
+            raise ValueError(f"--threads must be at least 1, and at most {MAX_THREADS}, got {count}")
         torch.set_num_threads(count)
 
 

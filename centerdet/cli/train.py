@@ -16,7 +16,7 @@ from centerdet.cli.options import (
     select_device,
     set_threads,
 )
-from centerdet.cli.streams import print_progress
+from centerdet.cli.streams import one_line, print_progress
 
 
 def add_train(commands: argparse._SubParsersAction) -> None:
@@ -56,11 +56,11 @@ def _train(options: argparse.Namespace) -> None:
         overrides=limit_overrides(options),
         init=options.init,
     )
-    print_progress(*run.choices)
+    print_progress(*map(one_line, run.choices))
     report = train_dataset(
         run,
         directory=options.out,
         device=select_device(options.device),
         resume=options.resume,
     )
-    print(f"{options.out / 'best.safetensors'}, on the validation images that chose it:\n{report}")
+    print(f"{one_line(options.out / 'best.safetensors')}, on the validation images that chose it:\n{report}")

@@ -44,7 +44,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"cannot read labels {path}: {error}") from None
+        raise ValueError(f"cannot read labels {path}: {error}; correct the file, or export it again") from None
 
 
 def read_xml(path: Path) -> Element:
@@ -64,7 +64,7 @@ def read_xml(path: Path) -> Element:
     except DefusedXmlException as error:
         raise ValueError(f"cannot read labels {path}: entities and DTDs are not allowed: {error}") from None
     except (ParseError, ValueError, LookupError, RecursionError) as error:
-        raise ValueError(f"cannot read labels {path}: {error}") from None
+        raise ValueError(f"cannot read labels {path}: {error}; correct the file, or export it again") from None
 
 
 def xml_name(name: str) -> str:

@@ -56,7 +56,7 @@ def _read_list(path: Path, root: Path) -> list[Path]:
     try:
         text = read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig", "surrogateescape")
     except ValueError as error:
-        raise ValueError(f"cannot read the list of images {path}: {error}") from None
+        raise ValueError(f"cannot read the list of images {path}: {error}; correct the path, or the file") from None
     images: dict[Path, None] = {}
     for number, line in enumerate(text.split("\n"), start=1):  # not splitlines, which splits some names
         if name := line.strip():

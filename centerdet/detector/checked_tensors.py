@@ -31,7 +31,7 @@ def build_module(
         if key in tensors and tensors[key].dtype != parameter.dtype:
             raise ValueError(f"the {name}'s {key} is {tensors[key].dtype}, must be {parameter.dtype}")
         if finite and key in tensors and not torch.isfinite(tensors[key]).all():
-            raise ValueError(f"the {name}'s {key} holds NaN or infinity")
+            raise ValueError(f"the {name}'s {key} holds NaN or infinity; use other weights")
     try:
         outline.load_state_dict(dict(tensors), assign=True)  # compares names and shapes
     except RuntimeError as error:

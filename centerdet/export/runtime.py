@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FORMAT = "centerdet onnx 5"
 LOG_ERRORS = 3  # severity level of onnxruntime
 MAX_BYTES = 2**30  # of a file, which is read as a whole
+MAX_THREADS = 1024  # more than the cores of any machine; all of them would be started
 MAX_SIDE = 10_000  # px, of an image
 _FLOAT = "tensor(float)"  # onnxruntime's name of float32
 
@@ -44,8 +45,8 @@ class OnnxDetector(BaseDetector):
             ``("CUDAExecutionProvider", {"device_id": 1})``. The first one must work.
 
     Raises:
-        ValueError: If the file is missing, damaged, or not a centerdet model of this version, threads < 1, or a
-            provider is not available.
+        ValueError: If the file is missing, damaged, or not a centerdet model of this version, the number of
+            threads is not in 1 to 1024, or a provider is not available.
         ImportError: If onnxruntime is not installed.
     """
 
@@ -54,9 +55,9 @@ class OnnxDetector(BaseDetector):
             import onnxruntime  # noqa: F401
         except ImportError:
             raise ImportError("running a model needs onnxruntime: pip install '.[export]'") from None
-        self._threads = (os.cpu_count() or 1) if threads is None else threads
-        if self._threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
+        self._threads = min(os.cpu_count() or 1, MAX_THREADS) if threads is None else threads
+        if not 1 <= self._threads <= MAX_THREADS:
+            raise ValueError(f"threads must be at least 1, and at most {MAX_THREADS}, got {threads}")
         self._providers = check_providers(providers)
         try:
             self._content = read_regular(path, max_bytes=MAX_BYTES)

@@ -20,7 +20,7 @@ def test_devices_and_threads_that_do_not_exist_are_refused():
     before = torch.get_num_threads()
     set_threads(None)
     assert torch.get_num_threads() == before
-    with pytest.raises(ValueError, match="--threads must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="--threads must be at least 1, and at most 1024, got 0"):
         set_threads(0)
 
 

@@ -37,9 +37,9 @@ def test_the_number_of_threads_does_not_change_detections(exported, model, threa
     assert len({detection.score for detection in detections}) == len(images)  # so a wrong order would show
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_less_than_one_thread_is_refused(exported, threads):
-    with pytest.raises(ValueError, match=f"threads must be at least 1, got {threads}"):
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**30])
+def test_impossible_numbers_of_threads_are_refused(exported, threads):
+    with pytest.raises(ValueError, match=f"threads must be at least 1, and at most 1024, got {threads}"):
         OnnxDetector(exported[1], threads=threads)
 
 
