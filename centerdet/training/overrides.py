@@ -32,7 +32,7 @@ def read_with_overrides(
         ValueError: As ``strict_yaml.read_yaml`` and ``apply_overrides``.
     """
     values = {} if path is None else load_yaml(path)
-    place = f"{path or 'the default settings'}{' with --set' if overrides else ''}"
+    place = f"{path or 'the default settings'}{' with the given options' if overrides else ''}"
     try:
         values = {} if values is None else values
         values = {**(start or {}), **values} if isinstance(values, Mapping) else values

@@ -3,6 +3,7 @@
 import pytest
 
 import centerdet
+from centerdet.cli.main import main
 from centerdet.training.config import read_config, read_images_config
 from centerdet.training.overrides import apply_overrides
 from tests.helpers import ROOT
@@ -40,7 +41,10 @@ def test_a_file_and_the_defaults_keep_their_other_values(tmp_path):
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
-        ("training.stesp=3", "default settings with --set: unknown key 'training.stesp'; did you mean 'steps'?"),
+        (
+            "training.stesp=3",
+            "default settings with the given options: unknown key 'training.stesp'; did you mean 'steps'?",
+        ),
         ("traning.steps=3", "unknown key 'traning'; did you mean 'training'?"),
         ("training.steps=many", "training.steps: Input should be a valid integer, got 'many'"),
         ("training.steps=0", "steps"),
@@ -57,5 +61,14 @@ def test_typing_errors_are_named(override, complaint):
 
 def test_a_value_is_no_section(tmp_path):
     (tmp_path / "own.yaml").write_text("batch_size: 4\n")
-    with pytest.raises(ValueError, match=r"own\.yaml with --set: cannot set 'batch_size\.x=3': there is a value 4"):
+    message = r"own\.yaml with the given options: cannot set 'batch_size\.x=3': there is a value 4"
+    with pytest.raises(ValueError, match=message):
         read_images_config(tmp_path / "own.yaml", ["batch_size.x=3"])
+
+
+def test_an_error_of_a_limit_does_not_blame_another_option(capsys, tmp_path):
+    data = str(ROOT / "examples" / "labels" / "csv" / "data.yaml")
+    assert main(["train", data, "--out", str(tmp_path / "run"), "--max-minutes", "-1"]) == 2
+    message = capsys.readouterr().err
+    assert "max_minutes must be above 0" in message
+    assert "--set" not in message
