@@ -8,7 +8,8 @@
       x + u * cos(yaw) + v * sin(yaw),  y - u * sin(yaw) + v * cos(yaw)
 
   The heading therefore points to ``(sin yaw, cos yaw)``: DOWN at yaw 0, to the right at yaw pi/2. An increasing yaw
-  turns the box counter-clockwise on the screen, opposite to OpenCV and mmrotate.
+  turns the box counter-clockwise on the screen, opposite to OpenCV and mmrotate. "Left" is ``u < 0``: the screen's left
+  where the nose points down, its right where the nose points up.
 
 Arrays of boxes have the last axis ``(x, y, yaw, width, height)``. "No box" is ``None``. Only the functions of the task
 (``make_data``, ``score_iou``) write it as five NaN.
@@ -75,7 +76,10 @@ class RotatedBox:
         return np.array(self._values())
 
     def corners(self) -> NDArray[np.float64]:
-        """Returns the corners ``(4, 2)`` as ``(x, y)``: nose-left, nose-right, tail-right, tail-left."""
+        """Returns the corners ``(4, 2)`` as ``(x, y)``: nose-left, nose-right, tail-right, tail-left.
+
+        They follow each other counter-clockwise on the screen.
+        """
         return box_corners(self.to_array()[None])[0]
 
     def _values(self) -> tuple[float, float, float, float, float]:

@@ -31,6 +31,13 @@ def test_corners_are_nose_left_nose_right_tail_right_tail_left():
 
 
 @given(boxes)
+def test_corners_follow_each_other_counter_clockwise_on_the_screen(box):
+    x, y = box.corners().T
+    area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2  # negative: y points down
+    assert area == pytest.approx(-box.width * box.height)
+
+
+@given(boxes)
 def test_corners_span_width_and_height_around_the_centre(box):
     corners = box.corners()
     np.testing.assert_allclose(corners.mean(axis=0), [box.x, box.y], atol=1e-9)
