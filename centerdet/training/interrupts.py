@@ -32,7 +32,7 @@ def catch_interrupts() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def explain_write_errors(moment: str, directory: Path) -> Iterator[None]:
-    """Adds to an error of writing when it happened, and how the run continues.
+    """Adds to an error of writing when it happened, and how the run continues, or starts again.
 
     Args:
         moment: Such as ``after step 7``.
@@ -44,7 +44,11 @@ def explain_write_errors(moment: str, directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(
-            f"{moment}: {error}; the last checkpoint in {directory} is intact: make the folder "
-            "writable, with space on its disk, and continue with resume (--resume)"
-        ) from error
+        if directory.is_dir() and not (directory / "checkpoint.pt").exists():
+            remedy = f"{directory} has no checkpoint yet: start again in another folder (--out), with space on its disk"
+        else:
+            remedy = (
+                f"the last checkpoint in {directory} is intact: make the folder writable, with space on its disk, "
+                "and continue with resume (--resume)"
+            )
+        raise OSError(f"{moment}: {error}; {remedy}") from error
