@@ -39,20 +39,23 @@ def open_parquet(path: Path | None) -> Iterator[Callable[[FileResult], None]]:
     rows: list[dict[str, object]] = []
     if not writes_through(path):
         path.unlink(missing_ok=True)
-    with _removed_on_error(path), pyarrow.parquet.ParquetWriter(path, schema) as writer:
+    with _removed_on_error(path):
+        writer = pyarrow.parquet.ParquetWriter(path, schema)
 
-        def write_group() -> None:
-            writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
-            rows.clear()
+    def write_group() -> None:
+        writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+        rows.clear()
 
-        def write(result: FileResult) -> None:
-            rows.append(parquet_row(result))
-            if len(rows) == GROUP_ROWS:
+    def write(result: FileResult) -> None:
+        rows.append(parquet_row(result))
+        if len(rows) == GROUP_ROWS:
+            with _removed_on_error(path):
                 write_group()
 
-        try:
-            yield write
-        finally:
+    try:
+        yield write
+    finally:  # after an error of the caller, too: the results so far stay readable
+        with _removed_on_error(path), writer:
             write_group()
 
 

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 import centerdet
 from centerdet.cli.main import main
+from centerdet.cli.parquet import open_parquet
 from centerdet.cli.writers import open_writer, result_paths
 from centerdet.data.predict import FileResult
 
@@ -68,3 +70,14 @@ def test_each_result_is_a_line_on_stdout_at_once(format, expected, monkeypatch):
     assert lines == len(expected) - 1
     written = output.getvalue().splitlines()
     assert (written if format == "csv" else [json.loads(line) for line in written]) == expected
+
+
+def test_an_error_elsewhere_leaves_a_readable_parquet_file(tmp_path):
+    def fail_after_one_result():
+        with open_parquet(tmp_path / "found.parquet") as write:
+            write(FileResult(Path("a.png"), IMAGE, DETECTION))
+            raise OSError("the camera is gone")
+
+    with pytest.raises(OSError, match="^the camera is gone$"):
+        fail_after_one_result()
+    assert pyarrow.parquet.read_table(tmp_path / "found.parquet")["image"].to_pylist() == ["a.png"]
