@@ -68,7 +68,6 @@ def main(arguments: list[str] | None = None) -> None:
         print_progress(
             f"run {number} of {len(runs)}: {run.data}, {run.labels} labels, from {run.init}, seed {run.seed}"
         )
-        sys.stdout.flush()
         done[run] = run_once(run, options.out / "runs" / run.name, device=device)
         lines = [json.dumps(to_record(*result)) + "\n" for result in done.items()]
         write_atomically(path, "".join(lines).encode())
