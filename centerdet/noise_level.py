@@ -46,10 +46,10 @@ def estimate_noise_level(image: NDArray[np.floating]) -> float | None:
     grey_levels = _is_8_bit(values)
     if grey_levels:
         bins, half_step = 255, 0.5 / 255
-        counts = np.bincount((values * 255 + 0.5).astype(np.int32), minlength=256)
+        counts = np.bincount((values * 255 + 0.5).astype(np.intp), minlength=256)
     else:
         bins, half_step = min(_BINS, max(64, values.size // _PIXELS_PER_BIN)), 0.0
-        counts = np.bincount((values * bins).astype(np.int32), minlength=bins + 1)
+        counts = np.bincount((values * bins).astype(np.intp), minlength=bins + 1)
         counts[bins - 1] += counts[bins]  # values of exactly 1
         counts = counts[:bins]
     edge = _last_dense_bin(counts)

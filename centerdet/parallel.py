@@ -49,7 +49,8 @@ def parallel_map(function: Callable[[Chunk], Result], chunks: Iterable[Chunk]) -
         except BaseException:  # a thread that cannot start, or Ctrl-C: the others must not wait for ever
             ready.abort()
             raise
-        torch.set_num_threads(threads)  # a worker's call also sets the number of threads that start later
+        finally:
+            torch.set_num_threads(threads)  # a worker's call also sets the number of threads that start later
         for future in futures:
             future.result()
     return [results[index] for index in range(len(results))]

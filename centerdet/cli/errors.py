@@ -65,7 +65,8 @@ def _run(main: Callable[..., None], *arguments: object) -> int:
             raise
         with suppress(OSError):
             flush_stdout()
-        message = f"too little memory ({str(error)[:150] or 'no more'}); use smaller images, batches or numbers"
+        reason = f" ({str(error)[:150]})" if str(error) else ""
+        message = f"too little memory{reason}; use smaller images, batches, networks or option values"
         print(f"error: {one_line(message)}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt as stop:

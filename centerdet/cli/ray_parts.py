@@ -43,7 +43,7 @@ class Parts:
 
     def __init__(self, out: Path, paths: Sequence[Path], settings: Mapping[str, Any]) -> None:
         self.folder = out.with_name(f"{out.name}.parts")
-        digest = hashlib.sha256(b"\0".join(os.fsencode(path.absolute()) for path in paths)).hexdigest()
+        digest = hashlib.sha256(b"\0".join(map(os.fsencode, [Path.cwd(), *paths]))).hexdigest()
         wanted = json.dumps({"files": digest, **settings}, sort_keys=True)
         self._settings = self.folder / _SETTINGS
         make_folder(self.folder)

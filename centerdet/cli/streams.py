@@ -61,9 +61,11 @@ def print_result(*lines: object) -> None:
 
 
 def print_progress(*lines: object) -> None:
-    """Prints lines at once; a closed or full standard output does not stop the command, but its end reports it."""
-    with suppress(OSError):
+    """Prints lines at once; a closed or full standard output does not stop the command: ``flush_stdout`` reports it."""
+    try:
         print(*lines, sep="\n", flush=True)
+    except OSError as error:
+        _lost.append(error)
 
 
 @contextmanager
@@ -75,6 +77,9 @@ def _naming_stdout() -> Iterator[None]:
         raise
     except OSError as error:
         raise OSError(f"cannot write standard output: {error.strerror or error}") from error
+
+
+_lost: list[OSError] = []  # errors of print_progress that flush_stdout has not reported
 
 
 class _LenientStream:
@@ -149,16 +154,21 @@ def flush_stdout() -> None:
     """Writes what is left in the buffer of stdout.
 
     Raises:
-        OSError: If stdout is closed or full. The rest is thrown away, so that the interpreter does not fail again.
+        OSError: If stdout is closed or full, or was when ``print_progress`` wrote to it. The rest is thrown away, so
+            that the interpreter does not fail again.
     """
     if sys.stdout is None:
         return
     try:
         with _naming_stdout():
+            if _lost:
+                raise _lost[0]
             sys.stdout.flush()
     except OSError:
         discard_stdout()
         raise
+    finally:
+        _lost.clear()
 
 
 def discard_stdout() -> None:

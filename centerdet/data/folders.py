@@ -110,14 +110,29 @@ def expand_pattern(pattern: str, *, unlisted: list[Path]) -> list[Path]:
     parts = tuple(part for index, part in enumerate(parts) if part != "**" or parts[index - 1 : index] != ("**",))
     failed: list[Path] = []
     found = list(_expand(Path(path.anchor), parts, failed))
-    unlisted += [place for place in dict.fromkeys(failed) if is_folder(place)]
+    unlisted += dict.fromkeys(filter(None, map(_closed_folder, failed)))
     return sorted({match for match in found if not is_folder(match) and os.path.lexists(match)})
+
+
+def _closed_folder(place: Path) -> Path | None:
+    """The folder that keeps a place from being read: itself, or one above it that cannot be entered."""
+    if is_folder(place):
+        return place
+    while not is_folder(place):
+        place = place.parent
+    return None if os.access(place, os.X_OK) else place
 
 
 def _expand(folder: Path, parts: Sequence[str], failed: list[Path]) -> Iterator[Path]:
     plain = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     folder = folder.joinpath(*parts[:plain])
     if plain == len(parts):
+        try:
+            folder.lstat()
+        except PermissionError:
+            failed.append(folder)
+        except (OSError, ValueError):  # it does not exist
+            return
         yield folder
         return
     first, rest = parts[plain], parts[plain + 1 :]

@@ -44,7 +44,8 @@ def explain_write_errors(moment: str, directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if directory.is_dir() and not (directory / "checkpoint.pt").exists():
+        folders = directory, directory.parent  # a second stage's folder lies in that of its first stage
+        if directory.is_dir() and not any((folder / "checkpoint.pt").exists() for folder in folders):
             remedy = f"{directory} has no checkpoint yet: start again in another folder (--out), with space on its disk"
         else:
             remedy = (

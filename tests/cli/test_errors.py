@@ -53,7 +53,11 @@ def test_a_closed_stdout_is_no_error(dataset, tmp_path):
     [
         (None, 0, ""),
         (ValueError("two\n  lines"), 2, "error: two lines\n"),
-        (MemoryError("x"), 2, "error: too little memory (x); use smaller images, batches or numbers\n"),
+        (
+            MemoryError("x"),
+            2,
+            "error: too little memory (x); use smaller images, batches, networks or option values\n",
+        ),
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (KeyboardInterrupt("at step 3"), 130, "interrupted: at step 3\n"),
     ],
@@ -98,7 +102,8 @@ def test_too_little_memory_is_one_line_and_other_errors_of_torch_are_not_hidden(
 
     assert main(text) == 2
     assert re.fullmatch(
-        "error: too little memory .*; use smaller images, batches or numbers\n", capsys.readouterr().err
+        "error: too little memory .*; use smaller images, batches, networks or option values\n",
+        capsys.readouterr().err,
     )
     with pytest.raises(RuntimeError, match="shapes"):
         main("shapes do not fit")
@@ -111,7 +116,9 @@ def test_too_little_memory_of_numpy_and_python_has_the_same_remedy(text, capsys)
         raise MemoryError(text)
 
     assert main() == 2
-    assert re.fullmatch(f"error: too little memory .{text}.*; use smaller .*\n", capsys.readouterr().err)
+    reason = f" ({text})" if text else ""
+    remedy = "use smaller images, batches, networks or option values"
+    assert capsys.readouterr().err == f"error: too little memory{reason}; {remedy}\n"
 
 
 def test_a_removed_working_folder_is_named(tmp_path, monkeypatch, capsys):

@@ -8,6 +8,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from centerdet.files import write_atomically
 from tests.fuzz.conftest import snapshot
 from tests.fuzz.test_readers import png
+from tests.helpers import ROOT
 
 PREDICT = "centerdet predict image.png --weights weights.safetensors"
 EVALUATE = "centerdet evaluate data.yaml --split train --weights weights.safetensors"
@@ -204,6 +207,26 @@ def test_a_lost_stdout_does_not_stop_a_training(stream, code, error, run, place)
     assert (place / "run" / "best.safetensors").exists()
 
 
+@pytest.mark.parametrize(("target", "code", "error"), [("/dev/full", 2, FULL), ("/dev/null", 0, "")])
+def test_what_progress_lost_is_reported_in_the_end(target, code, error):
+    program = """
+import sys
+from centerdet.cli.errors import fail_cleanly
+from centerdet.cli.streams import print_progress
+@fail_cleanly
+def main():
+    print_progress("begins")
+    print_progress("ends")
+    print("all done", file=sys.stderr)
+sys.exit(main())
+"""
+    with open(target, "w") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
+        )
+    assert (done.returncode, done.stderr) == (code, f"all done\n{error}")
+
+
 def test_a_full_stdout_has_one_reason(run, place):
     done = run("centerdet", "check", "data.yaml", "--out", "sheet.png", stdout="full")
     assert (done.code, done.err) == (2, FULL)
@@ -225,15 +248,22 @@ def test_folders_that_cannot_be_entered_are_no_images_without_an_object(run, pla
     assert done.out.count("cannot be read: Permission denied") == 3
 
 
-@pytest.mark.parametrize("pattern", ["train/images", "train/images/**/*.png", "train/images/*/*.png", "train/**"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("train/images", "train/images/**/*.png", "train/images/*/*.png", "train/**"),
+        *("train/images/**/a.png", "train/images/*/a.png", "train/images/**/sub/*.png", "train/images/*/sub/a.png"),
+    ],
+)
 def test_folders_that_cannot_be_listed_are_reported(pattern, run, place):
     for name in ("closed", ".hidden"):
         (place / "train" / "images" / name).mkdir(mode=0)
-    (place / "train" / "images" / "open").mkdir(mode=0o755)
-    shutil.copy(place / "image.png", place / "train" / "images" / "open" / "a.png")
+    for name in ("open", "open/sub"):
+        (place / "train" / "images" / name).mkdir(mode=0o755)
+        shutil.copy(place / "image.png", place / "train" / "images" / name / "a.png")
     done = run("centerdet", "predict", pattern, "--weights", "weights.safetensors", unprivileged=True)
     assert done.code == 2
-    assert "train/images/open/a.png," in done.out
+    assert "a.png," in done.out
     assert "skipped: cannot list the folder train/images/closed; make it readable, or leave it out\n" in done.err
     assert ("hidden" in done.err) == (pattern == "train/images")
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from centerdet.files import check_folder
+from centerdet.training.interrupts import explain_write_errors
 from tests.helpers import SmallBatches, assert_same_run, state_of, train_tiny
 
 
@@ -137,3 +138,13 @@ def test_a_folder_that_becomes_read_only_stops_the_run_and_the_last_checkpoint_c
     assert step_of(directory) == 2
     train_tiny(directory, resume=True)
     assert_same_run(directory, whole)
+
+
+def test_a_second_stage_without_a_checkpoint_of_its_own_continues(tmp_path):
+    (tmp_path / "run" / "second_stage").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoint.pt").touch()
+    with (
+        pytest.raises(OSError, match="disk full; .* continue with resume"),
+        explain_write_errors("after block 1", tmp_path / "run" / "second_stage"),
+    ):
+        raise OSError(errno.ENOSPC, "disk full")
