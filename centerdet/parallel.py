@@ -9,6 +9,8 @@ from itertools import islice
 from threading import Barrier, Lock
 from typing import Generic, TypeVar
 
+MAX_THREADS = 1024  # more than the cores of any machine; all that are asked for would be started
+
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 Item = TypeVar("Item")

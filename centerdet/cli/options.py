@@ -11,13 +11,13 @@ import centerdet.data
 from centerdet.cli.output_kinds import is_html_report, is_json_report
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
 from centerdet.noise_level import NoiseLevel, check_noise_level
+from centerdet.parallel import MAX_THREADS
 
 if TYPE_CHECKING:
     import torch
 
     from centerdet.detector.base import BaseDetector
 
-MAX_THREADS = 1024  # more than the cores of any machine; torch would try to start them all
 WEIGHTS_HELP = "weights file, or a pretrained name: accurate (default) or fast"
 
 

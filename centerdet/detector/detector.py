@@ -235,7 +235,7 @@ class Detector(BaseDetector):
 
     @property
     def thread_safe(self) -> bool:
-        """On a CPU."""
+        """Whether several threads may detect at once: on a CPU, not on a GPU."""
         return self._inference.device.type == "cpu"
 
     def to(self, device: torch.device | str) -> Detector:

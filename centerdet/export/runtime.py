@@ -18,6 +18,7 @@ from centerdet.export.model_digest import check_digest
 from centerdet.export.providers import CPU, Provider, check_providers, provider_name
 from centerdet.files import read_regular
 from centerdet.noise_level import NoiseLevel, check_noise_level
+from centerdet.parallel import MAX_THREADS
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 FORMAT = "centerdet onnx 5"
 LOG_ERRORS = 3  # severity level of onnxruntime
 MAX_BYTES = 2**30  # of a file, which is read as a whole
-MAX_THREADS = 1024  # more than the cores of any machine; all of them would be started
 MAX_SIDE = 10_000  # px, of an image
 _FLOAT = "tensor(float)"  # onnxruntime's name of float32
 

@@ -20,8 +20,9 @@ def test_devices_and_threads_that_do_not_exist_are_refused():
     before = torch.get_num_threads()
     set_threads(None)
     assert torch.get_num_threads() == before
-    with pytest.raises(ValueError, match="--threads must be at least 1, and at most 1024, got 0"):
-        set_threads(0)
+    for count in (0, 1025):
+        with pytest.raises(ValueError, match=f"--threads must be at least 1, and at most 1024, got {count}"):
+            set_threads(count)
 
 
 def test_evaluation_options_are_checked_before_the_work(tmp_path):
