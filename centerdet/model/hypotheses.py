@@ -108,7 +108,7 @@ def best_hypothesis(
         Boxes ``(B, 5)``, yaw in (-pi, pi], and confidences ``(B,)`` in [0, 1], not calibrated.
     """
     likely = heights >= config.min_peak
-    found = _move(stage, encoded, boxes, likely, config.passes, config.settled)
+    found = _move(stage, encoded, boxes, None, likely, config.passes, config.settled)
     doubtful = likely & (found.quality[:, config.score_level].sigmoid() < config.sure)
     rows = _rows(doubtful)
     if config.peaks - 1 + len(config.turns) and _any(rows):
@@ -118,8 +118,9 @@ def best_hypothesis(
         everywhere = torch.ones_like(images, dtype=torch.bool)
         others = _move(
             stage,
-            encoded[images],
+            encoded,
             starts.flatten(0, 1),
+            images,
             everywhere,
             config.alternative_passes,
             config.settled,
@@ -133,26 +134,37 @@ def best_hypothesis(
     return boxes, (found.quality[:, config.score_level] + config.peak_weight * odds).sigmoid()
 
 
-def _move(stage: SecondStage, encoded: Tensor, boxes: Tensor, unsettled: Tensor, passes: int, settled: float) -> _Moved:
-    """Moves boxes ``(N, 5)`` until they settle, each in the image of its row; once where not ``unsettled``."""
-    moved = _pass(stage, encoded, boxes)
+def _move(
+    stage: SecondStage,
+    encoded: Tensor,
+    boxes: Tensor,
+    images: Tensor | None,
+    unsettled: Tensor,
+    passes: int,
+    settled: float,
+) -> _Moved:
+    """Moves boxes ``(N, 5)`` until they settle; once where not ``unsettled``.
+
+    Their images are ``images`` ``(N,)``; ``None``: box n lies in image n.
+    """
+    moved = _pass(stage, encoded, boxes, images)
     unsettled = unsettled & (_distance(boxes, moved.boxes) >= settled)
     for _ in range(passes - 1):
         rows = _rows(unsettled)
         if not _any(rows):
             break
         all_rows = rows.shape[0] == boxes.shape[0]  # len() would be a constant in an exported graph
-        images = encoded if all_rows else encoded[rows]
+        their_images = images if all_rows else rows if images is None else images[rows]
         before = moved.boxes[rows]
-        new = _pass(stage, images, before)
+        new = _pass(stage, encoded, before, their_images)
         moved = _replace(moved, rows, new, unsettled[rows])
         unsettled = unsettled.index_copy(0, rows, unsettled[rows] & (_distance(before, new.boxes) >= settled))
     return moved
 
 
-def _pass(stage: SecondStage, encoded: Tensor, boxes: Tensor) -> _Moved:
-    update = stage.predict_updates(encoded, boxes[:, None])
-    return _Moved(apply_delta(boxes, update.delta[:, 0]), update.after[:, 0])
+def _pass(stage: SecondStage, encoded: Tensor, boxes: Tensor, images: Tensor | None) -> _Moved:
+    update = stage.predict_updates(encoded, boxes, images)
+    return _Moved(apply_delta(boxes, update.delta), update.after)
 
 
 def _rows(mask: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ rounding of a box changes no sample by more than rounding.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
@@ -21,27 +23,37 @@ def patch_points(rows: int, columns: int, margin: float, device: torch.device | 
     return torch.stack([u.flatten(), v.flatten()])
 
 
-def sample_patches(encoded: Tensor, boxes: Tensor, points: Tensor) -> Tensor:
+def sample_patches(encoded: Tensor, boxes: Tensor, points: Tensor, rows: Tensor | None = None) -> Tensor:
     """Cuts patches out of images.
 
     Args:
         encoded: ``(B, C, H, W)`` images.
-        boxes: ``(B, K, 5)`` px, rad, K boxes for each image.
+        boxes: ``(N, 5)`` px, rad.
         points: ``(2, P)`` of ``patch_points``.
+        rows: ``(N,)`` int64, the image of each box; ``None``: one box in each image.
 
     Returns:
-        ``(B, K, C + 1, P)``: the interpolated channels, and a last one that is 1 inside the image and 0 outside, which
-        is what they would make of an image of ones.
+        ``(N, C + 1, P)``: the interpolated channels, and a last one that is 1 inside the image and 0 outside, which is
+        what they would make of an image of ones.
     """
     height, width = encoded.shape[2:]
-    x, y, yaw, box_width, box_height = boxes[..., None].unbind(2)  # each (B, K, 1)
+    x, y, yaw, box_width, box_height = boxes[..., None].unbind(1)  # each (N, 1)
     sin, cos = yaw.sin(), yaw.cos()
-    u, v = box_width * points[0], box_height * points[1]  # (B, K, P)
+    u, v = box_width * points[0], box_height * points[1]  # (N, P)
     column = (x + u * cos + v * sin) * (2 / (width - 1)) - 1  # from -1, the first pixel's centre, to 1, the last one's
     row = (y - u * sin + v * cos) * (2 / (height - 1)) - 1
     inside_x = (1 + (1 - column.abs()) * ((width - 1) / 2)).clamp(0, 1)
     inside_y = (1 + (1 - row.abs()) * ((height - 1) / 2)).clamp(0, 1)
     inside = (inside_x * inside_y).to(encoded.dtype)
-    grid = torch.stack([column, row], -1)  # (B, K, P, 2)
-    samples = grid_sample(encoded, grid, padding_mode="zeros", align_corners=True)  # (B, C, K, P)
-    return torch.cat([samples.transpose(1, 2), inside[:, :, None]], 2)
+    grid = torch.stack([column, row], -1)[:, None]  # (N, 1, P, 2)
+    return torch.cat([_interpolate(encoded, grid, rows)[:, :, 0], inside[:, None]], 1)
+
+
+def _interpolate(encoded: Tensor, grid: Tensor, rows: Tensor | None) -> Tensor:
+    """Samples ``(N, C, 1, P)`` of the images ``rows``; on a CPU without a copy of each whole image."""
+    sample = partial(grid_sample, padding_mode="zeros", align_corners=True)
+    if rows is None:
+        return sample(encoded, grid)
+    if encoded.device.type != "cpu" or torch.compiler.is_exporting():
+        return sample(encoded[rows], grid)
+    return torch.cat([sample(encoded[row : row + 1], one) for row, one in zip(rows.tolist(), grid.split(1), strict=True)])

@@ -128,21 +128,18 @@ class SecondStage(nn.Module):
         now, after = even[:, EVEN:].chunk(2, 1)
         return BoxUpdate(delta=delta, now=now, after=after)
 
-    def predict_updates(self, encoded: Tensor, boxes: Tensor) -> BoxUpdate:
+    def predict_updates(self, encoded: Tensor, boxes: Tensor, rows: Tensor | None = None) -> BoxUpdate:
         """Cuts patches out of images and predicts the updates of their boxes.
 
         Args:
             encoded: ``(B, C, H, W)`` images of ``CenterNet.encode_images``.
-            boxes: ``(B, K, 5)`` px, rad, K boxes for each image.
-
-        Returns:
-            The updates ``(B, K, ...)``.
+            boxes: ``(N, 5)`` px, rad.
+            rows: ``(N,)`` int64, the image of each box; ``None``: one box in each image.
         """
-        config, count = self.config, boxes.shape[1]
+        config = self.config
         points = patch_points(config.rows, config.columns, config.margin, boxes.device)
-        patches = sample_patches(encoded, boxes, points).flatten(0, 1)  # (B * K, C + 1, P)
-        update = self(patches.unflatten(2, (config.rows, config.columns)), boxes[..., 3:].flatten(0, 1))
-        return BoxUpdate(*(part.view(-1, count, part.shape[1]) for part in update))
+        patches = sample_patches(encoded, boxes, points, rows)  # (N, C + 1, P)
+        return self(patches.unflatten(2, (config.rows, config.columns)), boxes[:, 3:])
 
 
 def fuse_second_stage(stage: SecondStage) -> SecondStage:

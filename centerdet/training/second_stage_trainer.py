@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from centerdet.model.box_update import BoxUpdate, apply_delta
+from centerdet.model.box_update import apply_delta
 from centerdet.model.second_stage import SecondStage
 from centerdet.model.second_stage_loss import SecondStageLoss, second_stage_loss
 from centerdet.training.checkpoint import load_checkpoint, save_checkpoint
@@ -128,7 +128,7 @@ class SecondStageTrainer:
         lengths = [len(index) for index, _ in rows]
         index, boxes = (torch.cat(part) for part in zip(*rows, strict=True))
         with autocast(boxes.device, self.config.precision):
-            update = BoxUpdate(*(part[:, 0] for part in self.stage.predict_updates(encoded[index], boxes[:, None])))
+            update = self.stage.predict_updates(encoded, boxes, index.to(boxes.device))
         targets, has_object = (part[index].to(boxes.device) for part in (block.scenes.boxes, block.scenes.has_object))
         terms = second_stage_loss(update, boxes, targets, has_object, self.stage.config, self.loss)
         if not torch.isfinite(terms.total):

@@ -23,17 +23,19 @@ class Oracle:
     def __init__(self, truth: torch.Tensor) -> None:
         self.truth, self.seen = truth, 0
 
-    def predict_updates(self, encoded: torch.Tensor, boxes: torch.Tensor) -> BoxUpdate:
-        self.seen += boxes.shape[0] * boxes.shape[1]
+    def predict_updates(
+        self, encoded: torch.Tensor, boxes: torch.Tensor, rows: torch.Tensor | None = None
+    ) -> BoxUpdate:
+        self.seen += boxes.shape[0]
         index = encoded[:, 0, 0, 0].long()  # the image holds its own index
-        truth = self.truth[index][:, None].expand_as(boxes)
+        truth = self.truth[index if rows is None else index[rows]]
         delta = 0.5 * delta_between(boxes, truth).clamp(-0.1, 0.1)
         now, after = (self.quality(at, truth) for at in (boxes, apply_delta(boxes, delta)))
         return BoxUpdate(delta=delta, now=now, after=after)
 
     def quality(self, boxes: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        iou = torch.from_numpy(paired_iou(boxes.flatten(0, 1), truth.flatten(0, 1))).float()
-        return (12 * iou - 8).view(*boxes.shape[:2], 1).expand(-1, -1, 4)
+        iou = torch.from_numpy(paired_iou(boxes, truth)).float()
+        return (12 * iou - 8)[:, None].expand(-1, 4)
 
 
 class HeadingOracle(Oracle):
@@ -164,7 +166,7 @@ def test_a_box_upside_down_is_turned() -> None:
 def test_logits_that_are_not_finite_are_passed_on() -> None:
     class Broken(Oracle):
         def quality(self, boxes: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-            return torch.full((*boxes.shape[:2], 4), math.nan)
+            return torch.full((len(boxes), 4), math.nan)
 
     boxes, scores, _ = find([near, wrong], oracle=Broken(truth))
     assert torch.isfinite(boxes).all()

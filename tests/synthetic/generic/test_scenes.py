@@ -28,6 +28,22 @@ def test_an_object_fills_its_box_and_nothing_else(seed):
         assert np.abs(values).max() == pytest.approx(extent / 2, abs=6)
 
 
+def test_the_ground_shows_through_some_filled_objects():
+    correlations = []
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        shape = draw_shape(rng, 90.0)
+        box = RotatedBox(80.0, 80.0, 0.0, shape.width, shape.height)
+        ground = rng.standard_normal((160, 160)).astype(np.float32)
+        image = ground.copy()
+        _draw_object(rng, image, shape, box, 3.0)
+        inside = np.abs(image - ground) > 1
+        if inside.sum() > 600:
+            correlations.append(np.corrcoef(image[inside], ground[inside])[0, 1])
+    translucent = np.array(correlations) > 0.8
+    assert 0.05 < translucent.mean() < 0.5
+
+
 def test_scenes_are_images_with_at_most_one_box_whose_centre_is_inside():
     rng = np.random.default_rng(0)
     drawn = [draw_scene(rng, 96) for _ in range(300)]
@@ -83,6 +99,9 @@ def test_batches_are_repeatable_and_grow_harder(monkeypatch):
         assert len(batch.images) == max(1, round(3 * 96**2 / batch.images.shape[-1] ** 2))
     with pytest.raises(IndexError, match=r"step must lie in 0\.\.99, got 100"):
         first[100]
+    seen.clear()
+    GenericBatches(3, steps=100, easy_share=0.0)[0]
+    assert set(seen) == {1.0}
     fixed = GenericBatches(3, steps=100, size=(2, 64))
     assert {fixed[step].images.shape for step in range(10)} == {(2, 1, 64, 64)}
 
