@@ -33,7 +33,10 @@ class InferenceNetwork:
     def __call__(self, images: NDArray[np.float32]) -> tuple[Tensor, Prediction]:
         """Encoded images and maps of images ``(B, H, W)`` in [0, 1]; call it in ``torch.inference_mode``."""
         pixels = torch.from_numpy(images)[:, None].to(self.device)  # (B, 1, H, W)
-        encoded = torch.cat([self.module.encode_images(part) for part in self._split(pixels, MAX_CPU_ENCODED)])
+        encoded = pixels.new_empty((len(pixels), self.module.config.in_channels, *pixels.shape[2:]))
+        parts = (self._split(tensor, MAX_CPU_ENCODED) for tensor in (pixels, encoded))
+        for part, out in zip(*parts, strict=True):
+            self.module.encode_images(part, out)
         values = MAX_CPU_VALUES // self.module.config.channels[0]
         maps = [self.module.predict_maps(part) for part in self._split(encoded, values)]
         return encoded, Prediction(*(torch.cat(parts) for parts in zip(*maps, strict=True)))

@@ -162,13 +162,16 @@ class CenterNet(nn.Module):
         center, size, yaw, offset = maps.split((1, 2, 2, 2), dim=1)  # the vector (sin yaw, cos yaw) is the heading
         return Prediction(center=center, size=size, yaw=yaw, offset=offset)
 
-    def encode_images(self, images: Tensor) -> Tensor:
-        """Encodes images ``(B, 1, H, W)`` in [0, 1] as the network sees them: ``(B, in_channels, H, W)``."""
+    def encode_images(self, images: Tensor, out: Tensor | None = None) -> Tensor:
+        """Encodes images ``(B, 1, H, W)`` in [0, 1] as the network sees them: ``(B, in_channels, H, W)``.
+
+        The result is put into ``out``, if that is given.
+        """
         if self.config.noise_level is not None:
-            return log_likelihood_ratio(images, self.config.noise_level)
+            return log_likelihood_ratio(images, self.config.noise_level, out)
         if self.config.normalization == "none":
-            return images
-        return standardise(images, local=self.config.normalization == "local")
+            return images if out is None else out.copy_(images)
+        return standardise(images, local=self.config.normalization == "local", out=out)
 
     def scale_sizes(self, factor: float) -> None:
         """Makes all predicted sizes ``factor`` times as large."""

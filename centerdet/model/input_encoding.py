@@ -28,7 +28,7 @@ LOCAL_FLOOR = 0.15  # smallest local standard deviation, in those of the image: 
 MIN_STD = 1e-3  # of the full scale: a quarter of a grey level of 8 bits; flat images stay flat
 
 
-def log_likelihood_ratio(images: Tensor, noise_level: float) -> Tensor:
+def log_likelihood_ratio(images: Tensor, noise_level: float, out: Tensor | None = None) -> Tensor:
     """Encodes each pixel by how much more likely it is for an object than for a uniform background.
 
     The background is uniform in [0, n), with n = ``noise_level``. A pixel of an object is the larger of a uniform
@@ -38,21 +38,24 @@ def log_likelihood_ratio(images: Tensor, noise_level: float) -> Tensor:
     Args:
         images: ``(B, 1, H, W)`` in [0, 1].
         noise_level: Upper bound of the background.
+        out: Where to put the result.
 
     Returns:
         ``(B, 2, H, W)``: 1 above n and 0 below; and the ratio below n, bounded and scaled, 0 above.
     """
-    above = (images - noise_level).sign().clamp(min=0)  # comparisons and masks would take twice as long
-    ratio = (2 * images / noise_level).clamp(min=math.exp(MIN_LOG_RATIO)).log().mul(LOG_RATIO_SCALE)
-    return torch.cat([above, ratio * (1 - above)], dim=1)
+    # In place, since new memory takes as long as the arithmetic; comparisons and masks would take twice as long.
+    above = (images - noise_level).sign_().clamp_(min=0)
+    ratio = (2 * images).div_(noise_level).clamp_(min=math.exp(MIN_LOG_RATIO)).log_().mul_(LOG_RATIO_SCALE)
+    return torch.cat([above, ratio.mul_(1 - above)], dim=1, out=out)
 
 
-def standardise(images: Tensor, *, local: bool) -> Tensor:
+def standardise(images: Tensor, *, local: bool, out: Tensor | None = None) -> Tensor:
     """Encodes each pixel by its distance from the mean in standard deviations, bounded and scaled.
 
     Args:
         images: ``(B, 1, H, W)`` in [0, 1].
         local: Add a second channel with mean and standard deviation of the pixel's surroundings.
+        out: Where to put the result.
 
     Returns:
         ``(B, 1, H, W)`` or ``(B, 2, H, W)``.
@@ -65,7 +68,7 @@ def standardise(images: Tensor, *, local: bool) -> Tensor:
         mean = _local_mean(deviations)
         variance = (_local_mean(deviations.square()) - mean.square()).clamp(min=LOCAL_FLOOR**2)
         channels.append((deviations - mean) / variance.sqrt())
-    return torch.cat(channels, 1).clamp(-MAX_DEVIATION, MAX_DEVIATION) * DEVIATION_SCALE
+    return torch.cat(channels, 1, out=out).clamp_(-MAX_DEVIATION, MAX_DEVIATION).mul_(DEVIATION_SCALE)
 
 
 def _local_mean(images: Tensor) -> Tensor:

@@ -56,4 +56,5 @@ def _interpolate(encoded: Tensor, grid: Tensor, rows: Tensor | None) -> Tensor:
         return sample(encoded, grid)
     if encoded.device.type != "cpu" or torch.compiler.is_exporting():
         return sample(encoded[rows], grid)
-    return torch.cat([sample(encoded[row : row + 1], one) for row, one in zip(rows.tolist(), grid.split(1), strict=True)])
+    pairs = zip(rows.tolist(), grid.split(1), strict=True)
+    return torch.cat([sample(encoded[row : row + 1], one) for row, one in pairs])
