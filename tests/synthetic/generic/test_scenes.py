@@ -7,7 +7,7 @@ import torch
 from centerdet import RotatedBox
 from centerdet.synthetic.generic import batches
 from centerdet.synthetic.generic.batches import GenericBatches, validation_scenes
-from centerdet.synthetic.generic.grounds import draw_ground
+from centerdet.synthetic.generic.grounds import _leaves, draw_ground
 from centerdet.synthetic.generic.scenes import _draw_object, draw_scene
 from centerdet.synthetic.generic.shapes import draw_shape
 
@@ -76,6 +76,15 @@ def test_grounds_are_standardised_and_of_many_kinds():
             assert ground.std() == pytest.approx(1, abs=1e-2)
     steps = [np.abs(np.diff(ground)).mean() for ground in grounds if ground.any()]
     assert min(steps) < 0.1 < 0.5 < max(steps)  # smooth ones and rough ones
+
+
+def test_leaves_cover_the_ground_and_overlap():
+    for seed in range(20):
+        ground = _leaves(np.random.default_rng(seed), 128)
+        assert ground.shape == (128, 128)
+        assert len(np.unique(np.rint(ground))) > 30
+        quarters = [part.mean() for half in np.split(ground, 2) for part in np.split(half, 2, axis=1)]
+        assert np.ptp(quarters) < ground.std()  # no place is left bare
 
 
 def test_batches_are_repeatable_and_grow_harder(monkeypatch):
