@@ -1,4 +1,4 @@
-"""Random grounds: noise of several kinds, gradients, textures, leaves and stones, and crops of photographs that scikit-image ships.
+"""Random grounds: noise of several kinds, gradients, textures, leaves and stones, and crops of photographs.
 
 Photographs: skimage.data; their licences are listed in scikit-image's own README of that folder (public domain, CC0 or
 freely usable).
@@ -82,9 +82,12 @@ def _cells(rng: np.random.Generator, size: int) -> Image:
 
 
 def _leaves(rng: np.random.Generator, size: int) -> Image:
-    """Leaves, stones or blades that cover each other: Lee, Mumford & Huang, "Occlusion Models for Natural Images", 2001."""
+    """Leaves, stones or blades that cover each other.
+
+    The "dead leaves" model: Lee, Mumford & Huang, "Occlusion Models for Natural Images", 2001.
+    """
     radius, ratio = math.exp(rng.uniform(*np.log((2.5, 14)))), math.exp(rng.uniform(*np.log((0.1, 1))))
-    count = min(MAX_LEAVES, int(3 * size**2 / (math.pi * radius**2 * ratio)))  # each place is covered about three times
+    count = min(MAX_LEAVES, int(3 * size**2 / (math.pi * radius**2 * ratio)))  # they cover each place three times
     centers, angles = rng.integers(0, size, (count, 2)).tolist(), rng.uniform(0, 360, count)
     axes = np.rint(np.outer(radius * np.exp(rng.normal(0, 0.4, count)), (1, ratio))).astype(int).clip(min=1)
     greys = rng.normal(140, 45, count).clip(30, 255)
