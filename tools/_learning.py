@@ -17,6 +17,7 @@ import centerdet
 from centerdet.data.dataset import load_dataset
 from centerdet.evaluation.metrics import predict_all
 from centerdet.evaluation.report import IOU_THRESHOLDS, Z_95, EvaluationResults, summarise
+from centerdet.training.checkpoint import CHECKPOINT_NAME
 from centerdet.training.dataset_run import prepare_dataset_run, train_dataset
 from tools._subset import write_subset
 
@@ -90,7 +91,7 @@ def run_once(run: Run, folder: Path, *, device: torch.device) -> Score:
         prepare_dataset_run(data, overrides=overrides, init=run.init),
         directory=result,
         device=device,
-        resume=(result / "checkpoint.pt").exists(),
+        resume=(result / CHECKPOINT_NAME).exists(),
     )
     minutes = (time.process_time() - start) / 60
     detector = centerdet.load(result / "best.safetensors", device=device)

@@ -18,6 +18,7 @@ from torch import Tensor
 from centerdet.files import read_regular, write_atomically
 from centerdet.model.types import Batch
 
+CHECKPOINT_NAME = "checkpoint.pt"  # in the folder of a run, and in that of its second stage
 CHECKPOINT_FORMAT = "centerdet checkpoint 3"
 BATCH_FORMAT = "centerdet kept batch 2"
 MAX_BYTES = 4 * 2**30  # of a file, which is read as a whole

@@ -69,10 +69,16 @@ def train_generic(
     def fit_second(detector: Detector) -> Detector:
         size = recipe.images_per_block, VALIDATION_SIDE
         source = GenericBatches(seed + 1, steps=recipe.training.blocks, size=size)
-        folder = directory / "second_stage"
         start = init_from.second_stage.network if init_from and init_from.second_stage else None
         return fit_second_stage(
-            detector, source, validation, recipe=recipe, directory=folder, seed=seed, init_from=start
+            detector,
+            source,
+            validation,
+            recipe=recipe,
+            directory=directory / "second_stage",
+            seed=seed,
+            init_from=start,
+            first_stage_directory=directory,
         )
 
     return finish_stages(path, validation, fit_second)

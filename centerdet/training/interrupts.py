@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from centerdet.training.checkpoint import CHECKPOINT_NAME
+
 
 @contextmanager
 def catch_interrupts() -> Iterator[Callable[[], bool]]:
@@ -31,12 +33,13 @@ def catch_interrupts() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def explain_write_errors(moment: str, directory: Path) -> Iterator[None]:
+def explain_write_errors(moment: str, directory: Path, first_stage: Path | None = None) -> Iterator[None]:
     """Adds to an error of writing when it happened, and how the run continues, or starts again.
 
     Args:
         moment: Such as ``after step 7``.
-        directory: The run's folder.
+        directory: The folder that is written to.
+        first_stage: For a second stage, the folder of the run that it is a part of: that continues, too.
 
     Raises:
         OSError: In place of another one.
@@ -44,12 +47,12 @@ def explain_write_errors(moment: str, directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        folders = directory, directory.parent  # a second stage's folder lies in that of its first stage
-        if directory.is_dir() and not any((folder / "checkpoint.pt").exists() for folder in folders):
+        folders = [folder for folder in (directory, first_stage) if folder and (folder / CHECKPOINT_NAME).exists()]
+        if directory.is_dir() and not folders:
             remedy = f"{directory} has no checkpoint yet: start again in another folder (--out), with space on its disk"
         else:
             remedy = (
-                f"the last checkpoint in {directory} is intact: make the folder writable, with space on its disk, "
-                "and continue with resume (--resume)"
+                f"the last checkpoint in {(folders or [directory])[0]} is intact: make the folder writable, with space "
+                "on its disk, and continue with resume (--resume)"
             )
         raise OSError(f"{moment}: {error}; {remedy}") from error

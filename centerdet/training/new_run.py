@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from centerdet.training.checkpoint import CHECKPOINT_NAME
+
 _RESULTS = ("best.safetensors", "last.safetensors", "metrics.jsonl", "second_stage")  # what a new run would replace
 
 
@@ -14,7 +16,7 @@ def check_no_run(directory: Path) -> None:
     Raises:
         ValueError: If the folder holds a run, or a part of one.
     """
-    if os.path.lexists(directory / "checkpoint.pt"):
+    if os.path.lexists(directory / CHECKPOINT_NAME):
         raise ValueError(
             f"{directory} already holds a run; continue it with resume (--resume), or choose another folder (--out)"
         )

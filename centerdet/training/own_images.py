@@ -112,6 +112,7 @@ def train(
             other_first_stages=other_first_stages,
             init_from=init_from.second_stage.network if init_from and init_from.second_stage else None,
             max_minutes=limits.second_stage,
+            first_stage_directory=path.parent,
             on_log=on_log,
         )
 

@@ -27,7 +27,7 @@ from centerdet.model.centernet import CenterNet
 from centerdet.model.codec import Codec
 from centerdet.model.losses import CenterLoss, LossTerms
 from centerdet.model.types import Batch
-from centerdet.training.checkpoint import load_checkpoint, save_batch, save_checkpoint
+from centerdet.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_batch, save_checkpoint
 from centerdet.training.config import TrainingConfig
 from centerdet.training.logger import MetricLogger
 from centerdet.training.new_run import check_no_run
@@ -83,7 +83,7 @@ class TrainingRun:
             ValueError: If there is nothing to resume, the checkpoint does not fit, the folder already holds a run, or
                 the folder cannot be written.
         """
-        path = self.directory / "checkpoint.pt"
+        path = self.directory / CHECKPOINT_NAME
         if resume:
             self._restore(path)
         else:
@@ -129,7 +129,7 @@ class TrainingRun:
             "schedule": self.schedule.state(),
             "settings": self.settings,
         }
-        save_checkpoint(self.directory / "checkpoint.pt", state)
+        save_checkpoint(self.directory / CHECKPOINT_NAME, state)
 
     @property
     def place(self) -> float:

@@ -22,6 +22,7 @@ from centerdet.evaluation.report import EvaluationReport
 from centerdet.files import make_folder, remove_leftovers
 from centerdet.folder_lock import lock_folder
 from centerdet.model.second_stage import SecondStage
+from centerdet.training.checkpoint import CHECKPOINT_NAME
 from centerdet.training.interrupts import catch_interrupts, explain_write_errors
 from centerdet.training.logger import MetricLogger, OnLog
 from centerdet.training.optim import learning_rate
@@ -46,6 +47,7 @@ def fit_second_stage(
     other_first_stages: Sequence[Detector] = (),
     init_from: SecondStage | None = None,
     max_minutes: float | None = None,
+    first_stage_directory: Path | None = None,
     on_log: OnLog | None = None,
 ) -> Detector:
     """Trains a second stage for a detector, or continues where the folder's checkpoint is.
@@ -63,6 +65,7 @@ def fit_second_stage(
         other_first_stages: Further detectors whose boxes it is trained from, cheaper ones, on images of the same kind.
         init_from: Second stage whose weights it starts from, if its layers are those of the recipe.
         max_minutes: As in ``TrainingConfig``, for this training.
+        first_stage_directory: Folder of the run that this training is a part of, and continues with.
         on_log: As in ``fit``; the names begin with ``second stage/``.
 
     Returns:
@@ -81,10 +84,10 @@ def fit_second_stage(
         remove_leftovers(directory)
         first_stages = [*other_first_stages, detector]
         trainer = _make_trainer(first_stages, source, recipe, directory, seed, init_from, max_minutes)
-        if (directory / "checkpoint.pt").exists():
+        if (directory / CHECKPOINT_NAME).exists():
             trainer.resume()
         if not trainer.is_over:
-            _run_blocks(trainer, detector, validation, recipe, on_log)
+            _run_blocks(trainer, detector, validation, recipe, first_stage_directory, on_log)
     return with_second_stage(detector, trainer, recipe)
 
 
@@ -167,6 +170,7 @@ def _run_blocks(
     detector: Detector,
     validation: LabelledImages,
     recipe: SecondStageRecipe,
+    first_stage_directory: Path | None,
     on_log: OnLog | None,
 ) -> None:
     """Trains on the remaining blocks; after each of them logs, validates if it is due, and writes a checkpoint."""
@@ -180,7 +184,8 @@ def _run_blocks(
         while not trainer.is_over:
             place, report = trainer.place, None
             terms = trainer.train_block(interrupted)
-            with explain_write_errors(f"after block {trainer.block} of the second stage", directory):
+            moment = f"after block {trainer.block} of the second stage"
+            with explain_write_errors(moment, directory, first_stage_directory):
                 logger.log_losses(trainer.step, terms, learning_rate(trainer.place, config, schedule.steps))
                 if schedule.validation_is_due(place, trainer.place):
                     start = monotonic()

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from centerdet.model.box_update import apply_delta
 from centerdet.model.second_stage import SecondStage
 from centerdet.model.second_stage_loss import SecondStageLoss, second_stage_loss
-from centerdet.training.checkpoint import load_checkpoint, save_checkpoint
+from centerdet.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from centerdet.training.optim import autocast, ema_update, learning_rate, make_optimizers
 from centerdet.training.restore import restore_optimizer
 from centerdet.training.schedule import Schedule
@@ -157,7 +157,7 @@ class SecondStageTrainer:
             "schedule": self.schedule.state(),
             "settings": self.settings,
         }
-        save_checkpoint(self.directory / "checkpoint.pt", state)
+        save_checkpoint(self.directory / CHECKPOINT_NAME, state)
 
     def resume(self) -> None:
         """Continues from the folder's checkpoint.
@@ -165,7 +165,7 @@ class SecondStageTrainer:
         Raises:
             ValueError: If there is none, or it is damaged, or from a run with other settings.
         """
-        path = self.directory / "checkpoint.pt"
+        path = self.directory / CHECKPOINT_NAME
         state = load_checkpoint(path, settings=self.settings)
         try:
             self._restore(state)

@@ -119,6 +119,7 @@ def add_second_stage(
             seed=config.training.seed,
             other_first_stages=other_first_stages,
             max_minutes=minutes,
+            first_stage_directory=path.parent,
         )
         return detector, _calibrate(detector, config, minutes)
 

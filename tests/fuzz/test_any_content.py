@@ -52,10 +52,16 @@ def is_valid(box):
     return isinstance(box, RotatedBox) and all(math.isfinite(value) for value in dataclasses.astuple(box))
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of this file's own, shared by all examples of a test."""
+    return tmp_path_factory.mktemp("content")
+
+
 @given(content=lines(" ", 9, 9, 10, 8), has_heading=st.booleans(), format=st.sampled_from([yolo_obb, dota]))
 @settings(max_examples=120)
-def test_no_numbers_in_a_text_label_crash(content, has_heading, format, tmp_path_factory):
-    path = tmp_path_factory.getbasetemp() / "a.txt"
+def test_no_numbers_in_a_text_label_crash(content, has_heading, format, folder):
+    path = folder / "a.txt"
     path.write_bytes(content.encode("utf-8", "replace"))
     errors = ErrorCollector()
     labels = format.read_file(path, size=(320, 200), has_heading=has_heading, errors=errors)
@@ -65,8 +71,8 @@ def test_no_numbers_in_a_text_label_crash(content, has_heading, format, tmp_path
 
 @given(content=lines(",", 6, 6, 5), has_heading=st.booleans())
 @settings(max_examples=120)
-def test_no_numbers_in_a_table_of_labels_crash(content, has_heading, tmp_path_factory):
-    path = tmp_path_factory.getbasetemp() / "a.csv"
+def test_no_numbers_in_a_table_of_labels_crash(content, has_heading, folder):
+    path = folder / "a.csv"
     path.write_bytes(f"image,x,y,yaw,width,height\n{content}".encode("utf-8", "replace"))
     with contextlib.suppress(ValueError):  # from the csv module
         errors = ErrorCollector()
@@ -131,8 +137,8 @@ tokens = st.lists(
 
 @given(kind=st.sampled_from(KINDS), content=tokens.map(lambda text: text.encode("utf-8", "replace")) | st.binary())
 @settings(max_examples=200)
-def test_no_content_of_a_config_file_crashes(kind, content, tmp_path_factory):
-    path = tmp_path_factory.getbasetemp() / "a.yaml"
+def test_no_content_of_a_config_file_crashes(kind, content, folder):
+    path = folder / "a.yaml"
     path.write_bytes(content)
     try:
         found = read_yaml(path, kind)
@@ -169,8 +175,8 @@ def test_checkpoints_of_other_formats_are_refused(format, tmp_path):
 
 @given(place=st.integers(0, 10**6), value=st.integers(0, 255), kept=st.floats(0, 1))
 @settings(max_examples=60)
-def test_no_damage_to_a_checkpoint_crashes(place, value, kept, tmp_path_factory):
-    path = tmp_path_factory.getbasetemp() / "checkpoint.pt"
+def test_no_damage_to_a_checkpoint_crashes(place, value, kept, folder):
+    path = folder / "checkpoint.pt"
     save_checkpoint(path, {"settings": {"a": 1}, "network": {"weight": torch.arange(9.0)}})
     content = bytearray(path.read_bytes())
     content[place % len(content)] = value

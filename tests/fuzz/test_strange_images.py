@@ -118,18 +118,24 @@ CONTENTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of this file's own, shared by all examples of a test."""
+    return tmp_path_factory.mktemp("content")
+
+
 @given(
     st.sampled_from(CONTENTS),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.booleans(), st.integers(0, 255)), max_size=8),
     st.floats(0, 1),
 )
 @settings(max_examples=150)
-def test_damaged_files_are_read_or_refused(tmp_path_factory, file, changes, kept):
+def test_damaged_files_are_read_or_refused(folder, file, changes, kept):
     suffix, content = file
     damaged = bytearray(content)
     for place, early, value in changes:
         damaged[int(place * (min(200, len(damaged)) if early else len(damaged)))] = value
-    path = tmp_path_factory.getbasetemp() / f"damaged{suffix}"
+    path = folder / f"damaged{suffix}"
     path.write_bytes(damaged[: max(1, int(kept * len(damaged)))] if kept < 0.3 else damaged)
     with contextlib.suppress(ValueError):
         assert read_image(path).ndim == 2

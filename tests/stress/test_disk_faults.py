@@ -140,11 +140,14 @@ def test_a_folder_that_becomes_read_only_stops_the_run_and_the_last_checkpoint_c
     assert_same_run(directory, whole)
 
 
-def test_a_second_stage_without_a_checkpoint_of_its_own_continues(tmp_path):
-    (tmp_path / "run" / "second_stage").mkdir(parents=True)
+@pytest.mark.parametrize("is_second", [True, False])
+def test_only_a_second_stage_continues_from_the_checkpoint_of_another_folder(is_second, tmp_path):
+    folder = tmp_path / "run" / "second_stage"
+    folder.mkdir(parents=True)
     (tmp_path / "run" / "checkpoint.pt").touch()
+    remedy = "the last checkpoint in .*run is intact: .* continue with resume" if is_second else "start again in"
     with (
-        pytest.raises(OSError, match="disk full; .* continue with resume"),
-        explain_write_errors("after block 1", tmp_path / "run" / "second_stage"),
+        pytest.raises(OSError, match=f"disk full; .*{remedy}"),
+        explain_write_errors("after block 1", folder, folder.parent if is_second else None),
     ):
         raise OSError(errno.ENOSPC, "disk full")

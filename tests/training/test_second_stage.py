@@ -1,5 +1,6 @@
 """Training of the second stage: both stages in one command, stopped anywhere, continued to the same bits."""
 
+import errno
 import os
 import signal
 from dataclasses import replace
@@ -239,6 +240,22 @@ def test_a_new_run_does_not_continue_the_second_stage_of_an_old_one(commands, tm
     fit(tmp_path / "run" / "second_stage")
     assert run([*arguments, "--out", str(tmp_path / "run")]) == 2
     assert "already holds second_stage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["scenes", "images"])
+def test_a_full_disk_before_the_first_checkpoint_of_the_second_stage_continues(
+    commands, name, tmp_path, capsys, monkeypatch
+):
+    run, arguments = commands[0][name]
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(second_stage_trainer, "save_checkpoint", fail)
+        assert run([*arguments, "--out", str(tmp_path)]) == 2
+    assert f"disk full; the last checkpoint in {tmp_path} is intact: make" in capsys.readouterr().err
+    assert run([*arguments, "--out", str(tmp_path), "--resume"]) == 0
 
 
 def test_other_first_stages_are_loaded_before_the_first_step(commands, tmp_path, capsys):
