@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -126,18 +127,30 @@ def write_atomically(path: str | Path, content: bytes) -> None:
             with open(open_through(path), "wb") as file:
                 file.write(content)
         else:
-            _replace(path, content)
+            with replacement(path, folder=path.parent) as file:
+                file.write(content)
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a temporary file that nobody can predict or prepare, and renames it."""
-    temporary = path.with_name(f".{path.name[:_KEPT_NAME]}.{secrets.token_hex(8)}.centerdet.tmp")
+@contextlib.contextmanager
+def replacement(path: Path, *, folder: Path) -> Iterator[BinaryIO]:
+    """Gives a new file that replaces another one once the context ends without an error.
+
+    Until then, it is a temporary file that nobody can predict or prepare. It is flushed to disk before it is renamed.
+
+    Args:
+        path: The file to replace.
+        folder: The folder of the temporary file, on the same disk.
+
+    Raises:
+        OSError: If the file cannot be written; an existing file stays unchanged.
+    """
+    temporary = folder / f".{path.name[:_KEPT_NAME]}.{secrets.token_hex(8)}.centerdet.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with open(os.open(temporary, flags, 0o666), "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -26,7 +26,7 @@ from centerdet.cli.parquet import parquet_row, parquet_schema
 from centerdet.cli.ray_parts import NUMBER, Parts
 from centerdet.cli.streams import escape_bytes, one_line
 from centerdet.data.predict import FileError, predict_each
-from centerdet.files import writes_through
+from centerdet.files import replacement
 from centerdet.native_messages import hide_native_messages
 
 if TYPE_CHECKING:
@@ -68,9 +68,12 @@ def predict_with_ray(options: argparse.Namespace, paths: Sequence[Path], out: Pa
     parts = Parts(out, paths, _settings(options))
     if parts.done:
         tqdm.write(f"continues after {parts.done:,} of {len(paths):,} files, from {parts.folder}", file=sys.stderr)
-    if parts.done < len(paths):
-        _add_rows(options, paths, parts)
-    return _write_output(parts, out)
+    try:
+        if parts.done < len(paths):
+            _add_rows(options, paths, parts)
+        return _write_output(parts, out)
+    except OSError as error:
+        raise OSError(f"{error}; the same command continues from {parts.folder}") from error
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -98,9 +101,7 @@ def _add_rows(options: argparse.Namespace, paths: Sequence[Path], parts: Parts) 
                 parts.add(table)
                 bar.update(table[NUMBER][-1].as_py() + 1 - bar.n)
         except (ray.exceptions.RayError, ray.data.exceptions.SystemException) as error:
-            raise OSError(
-                f"Ray failed: {str(error).strip().splitlines()[-1]}; the same command continues from {parts.folder}"
-            ) from None
+            raise OSError(f"Ray failed: {str(error).strip().splitlines()[-1]}") from None
 
 
 def _write_output(parts: Parts, out: Path) -> tuple[int, int]:
@@ -109,13 +110,13 @@ def _write_output(parts: Parts, out: Path) -> tuple[int, int]:
 
     schema = parquet_schema(("error", pyarrow.string()))
     rows, errors = 0, 0
-    whole = out if writes_through(out) else parts.folder / "whole"
-    with pyarrow.parquet.ParquetWriter(whole, schema) as writer:
-        for table in parts.tables(schema):
-            writer.write_table(table)
-            rows, errors = rows + len(table), errors + len(table) - table["error"].null_count
-    if whole != out:
-        whole.replace(out)
+    try:
+        with replacement(out, folder=parts.folder) as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
+            for table in parts.tables(schema):
+                writer.write_table(table)
+                rows, errors = rows + len(table), errors + len(table) - table["error"].null_count
+    except OSError as error:
+        raise OSError(f"cannot write {out}: {os.strerror(error.errno) if error.errno else error}") from error
     parts.remove()
     return rows, errors
 

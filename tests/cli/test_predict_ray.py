@@ -2,11 +2,13 @@
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,7 @@ import pyarrow
 import pytest
 import tifffile
 
+from centerdet.cli import ray_engine
 from centerdet.cli.main import main
 from centerdet.cli.ray_parts import Parts
 from tests.helpers import ROOT, make_detector, noisy_bar
@@ -226,6 +229,57 @@ class TestParts:
         with pytest.raises(ValueError, match="remove the folder, or name another output"):
             self.open(tmp_path)
         assert (tmp_path / "out.parquet.parts" / "mine.parquet").read_bytes() == b"1"
+
+
+@contextmanager
+def full_disk(bytes):
+    """Lets no file grow beyond a number of bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+class TestFullDisk:
+    """A full disk keeps an earlier output and the parts, from which the same command continues."""
+
+    rows = tuple({"image": f"{number}.png", "number": number} for number in range(5000))
+    paths = tuple(Path(row["image"]) for row in rows)
+
+    @pytest.mark.parametrize("room", [0, 5000])  # bytes: of the output's beginning, and before its end
+    def test_when_the_output_is_written(self, room, tmp_path):
+        out = tmp_path / "out.parquet"
+        out.write_bytes(b"earlier")
+        parts = Parts(out, self.paths, {})
+        parts.add(pyarrow.Table.from_pylist(list(self.rows), schema=ray_engine._schema()))
+        before = contents(parts.folder)
+        with full_disk(room), pytest.raises(OSError, match=r"^cannot write .*out.parquet: File too large$"):
+            ray_engine._write_output(parts, out)
+        assert out.read_bytes() == b"earlier"
+        assert contents(parts.folder) == before
+        again = Parts(out, self.paths, {})  # without the last file, which may lack rows
+        assert ray_engine._write_output(again, out) == (4999, 0)
+        assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+
+    def test_when_a_part_is_written(self, tmp_path, monkeypatch):
+        def add_rows(options, paths, parts):
+            parts.add(pyarrow.table({"number": [0]}))
+
+        monkeypatch.setattr(ray_engine, "load_detector", lambda options: None)
+        monkeypatch.setattr(ray_engine, "_settings", lambda options: {})
+        monkeypatch.setattr(ray_engine, "_add_rows", add_rows)
+        with (
+            full_disk(200),
+            pytest.raises(OSError, match=r"cannot write .*/0{9}.parquet: File too large; .* continues from .*parts$"),
+        ):
+            ray_engine.predict_with_ray(None, self.paths, tmp_path / "out.parquet")
+        assert [path.name for path in (tmp_path / "out.parquet.parts").iterdir()] == ["run.json"]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.slow
