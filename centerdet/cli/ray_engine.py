@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +22,10 @@ from centerdet.cli.options import load_detector
 from centerdet.cli.outputs import weights_file
 from centerdet.cli.parquet import parquet_row, parquet_schema
 from centerdet.cli.ray_parts import NUMBER, Parts
+from centerdet.cli.ray_session import ray_started
 from centerdet.cli.streams import escape_bytes, one_line
 from centerdet.data.predict import FileError, predict_each
 from centerdet.files import replacement
-from centerdet.native_messages import hide_native_messages
 
 if TYPE_CHECKING:
     import pyarrow
@@ -94,7 +92,7 @@ def _add_rows(options: argparse.Namespace, paths: Sequence[Path], parts: Parts) 
     import ray.data.exceptions
     from tqdm import tqdm
 
-    with _ray_started(), tqdm(total=len(paths), initial=parts.done, unit="image", disable=None) as bar:
+    with ray_started(), tqdm(total=len(paths), initial=parts.done, unit="image", disable=None) as bar:
         try:
             dataset = _plan(options, paths, parts.done)
             for table in dataset.iter_batches(batch_size=PART_ROWS, batch_format="pyarrow"):
@@ -177,21 +175,3 @@ def _schema() -> pyarrow.Schema:
     import pyarrow
 
     return parquet_schema(("error", pyarrow.string()), (NUMBER, pyarrow.int64()))
-
-
-@contextmanager
-def _ray_started() -> Iterator[None]:
-    """Connects to the cluster of ``RAY_ADDRESS``, or starts Ray on this machine, unless this process has done so."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers
-    import ray
-
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs, it also raises
-    ours = not ray.is_initialized()
-    with hide_native_messages():  # errors of actors are exceptions
-        if ours:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-        try:
-            yield
-        finally:
-            if ours:
-                ray.shutdown()
