@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -129,6 +129,24 @@ def write_atomically(path: str | Path, content: bytes) -> None:
         else:
             with replacement(path, folder=path.parent) as file:
                 file.write(content)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_all_atomically(contents: Mapping[Path, bytes]) -> None:
+    """Writes several files as ``write_atomically`` does, and replaces none before all of them are on the disk.
+
+    Raises:
+        OSError: If one cannot be written; existing files stay unchanged.
+    """
+    path = None
+    try:
+        with contextlib.ExitStack() as stack:
+            for path, content in contents.items():
+                file = stack.enter_context(replacement(path, folder=path.parent))
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
 

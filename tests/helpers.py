@@ -3,6 +3,8 @@
 import io
 import json
 import math
+import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -228,3 +230,20 @@ def assert_same_boxes(detections, wanted):
     corners = [box_corners([detection.box.to_array() for detection in part]) for part in (detections, wanted)]
     np.testing.assert_allclose(*corners, atol=1e-3)
     np.testing.assert_allclose([one.score for one in detections], [one.score for one in wanted], atol=1e-4)
+
+
+@contextmanager
+def full_disk(bytes):
+    """Lets no file grow beyond a number of bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def contents(folder):
+    """The content of each file in a folder and its subfolders."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

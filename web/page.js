@@ -112,7 +112,7 @@ function listen() {
 listen();
 show();
 try {
-  await ask({ id: 0 });
+  await ask({ id: 0, digest: settings.digest });
   if (!chosen) say("Ready: choose an image.");
 } catch (error) {
   say(error.message, true);

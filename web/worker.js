@@ -5,13 +5,28 @@ import * as ort from "./ort/ort.wasm.bundle.min.mjs";
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = { wasm: new URL("ort/ort-wasm-simd-threaded.wasm", import.meta.url).href };
 
-const session = ort.InferenceSession.create(new URL("model.onnx", import.meta.url).href);
+let session;
 
-// A message is {id, pixels: Float32Array, width, height}; the answer {id, box, score, heatmap, milliseconds} or
-// {id, error}. Message 0 has no pixels: its answer says that the model is loaded.
-onmessage = async ({ data: { id, pixels, width, height } }) => {
+// Browsers offer digests over https and on this computer only; elsewhere the model is not checked.
+async function load(digest) {
+  const response = await fetch(new URL("model.onnx", import.meta.url));
+  if (!response.ok) throw new Error(`model.onnx: ${response.status} ${response.statusText}`);
+  const content = await response.arrayBuffer();
+  if (crypto.subtle) {
+    const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+    if ([...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("") !== digest) {
+      throw new Error("model.onnx is damaged, or of another page. Reload without the browser's cache, or export it again.");
+    }
+  }
+  return ort.InferenceSession.create(content);
+}
+
+// The first message is {id: 0, digest}: the SHA-256 digest of the model; its answer {id: 0} says that the model is
+// loaded. The others are {id, pixels: Float32Array, width, height}, and their answers {id, box, score, heatmap,
+// milliseconds}. In place of either answer, there may be {id, error}.
+onmessage = async ({ data: { id, digest, pixels, width, height } }) => {
   try {
-    const model = await session;
+    const model = await (session ??= load(digest));
     if (!pixels) {
       postMessage({ id });
       return;

@@ -61,7 +61,7 @@ def export_onnx(detector: Detector, path: str | Path) -> None:
     content = add_digest(trace(DetectorGraph(detector), _metadata(detector)))
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
-        file.write_bytes(content)
+        write_atomically(file, content)
         low, high = detector.intensity_range or (0.0, 1.0)
         batches = [[low + image * (high - low) for image in batch] for batch in _draw_scenes()]
         check_parity(detector, OnnxDetector(file), batches)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from centerdet.export.runtime import OnnxDetector
-from centerdet.files import open_regular, write_atomically
+from centerdet.files import make_folder, open_regular, write_all_atomically
 from centerdet.preprocessing import MIN_SIDE
 
 PAGE_FORMAT = "centerdet page 1"
@@ -57,22 +57,17 @@ def write_page(folder: Path, model: Path, *, with_examples: bool) -> None:
     """Writes a page for a model; any static web server can serve the folder.
 
     Args:
-        folder: The folder; it is made if it is missing. Files of an earlier page are replaced.
+        folder: The folder; it is made if it is missing. Files of an earlier page are replaced, all or none.
         model: The exported model.
         with_examples: Whether to add scenes of the task as examples.
 
     Raises:
-        ValueError: If onnxruntime-web is not installed, or the model is not one of ours.
+        ValueError: If onnxruntime-web is not installed, the model is not one of ours, or a folder cannot be made.
         OSError: If a file cannot be written.
     """
     runtime, detector = check_web_runtime(), OnnxDetector(model)
-    (folder / "ort").mkdir(parents=True, exist_ok=True)
-    for name in SOURCES:
-        shutil.copyfile(web_folder() / name, folder / name)
-    for name in RUNTIME:
-        shutil.copyfile(runtime / name, folder / "ort" / name)
-    shutil.copyfile(model, folder / "model.onnx")
-    examples = _write_examples(folder) if with_examples else []
+    examples = _draw_examples() if with_examples else {}
+    content = model.read_bytes()
     settings = {
         "format": PAGE_FORMAT,
         "threshold": detector.threshold,
@@ -82,20 +77,26 @@ def write_page(folder: Path, model: Path, *, with_examples: bool) -> None:
         "noise_level": detector.noise_level,
         "minSide": MIN_SIDE,
         "maxPixels": MAX_PIXELS,
-        "examples": examples,
+        "examples": list(examples),
+        "digest": hashlib.sha256(content).hexdigest(),
     }
-    write_atomically(folder / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
+    files = {name: (web_folder() / name).read_bytes() for name in SOURCES}
+    files |= {f"ort/{name}": (runtime / name).read_bytes() for name in RUNTIME}
+    files |= examples | {"model.onnx": content, SETTINGS: (json.dumps(settings, indent=2) + "\n").encode()}
+    for subfolder in {(folder / name).parent for name in files}:
+        make_folder(subfolder)
+    write_all_atomically({folder / name: content for name, content in files.items()})
 
 
-def _write_examples(folder: Path) -> list[str]:
-    """Writes scenes of the task as grey PNG files of 8 bits: the last one has no object. Returns their names."""
+def _draw_examples() -> dict[str, bytes]:
+    """Draws scenes of the task as grey PNG files of 8 bits: the last one has no object. Returns them by name."""
     import cv2  # here, since OnnxDetector runs without it
 
     from centerdet.synthetic.scenes import ScenesConfig, SyntheticScenes
 
-    (folder / "examples").mkdir(exist_ok=True)
+    files = {}
     for number, name in enumerate(EXAMPLES):
         config = ScenesConfig(ship_probability=float(number < len(EXAMPLES) - 1))
         image, _ = SyntheticScenes(EXAMPLE_SEED, config=config)[number]
-        write_atomically(folder / name, cv2.imencode(".png", np.rint(image * 255).astype(np.uint8))[1].tobytes())
-    return list(EXAMPLES)
+        files[name] = cv2.imencode(".png", np.rint(image * 255).astype(np.uint8))[1].tobytes()
+    return files

@@ -1,5 +1,6 @@
 """``centerdet export``."""
 
+import hashlib
 import json
 import re
 
@@ -9,7 +10,7 @@ import pytest
 
 from centerdet.cli.main import main
 from centerdet.export import OnnxDetector, web
-from tests.helpers import make_noise
+from tests.helpers import contents, full_disk, make_noise
 
 
 def test_the_command_writes_a_model_for_images_of_any_size(exported):
@@ -74,6 +75,46 @@ def test_a_page_replaces_an_earlier_page_only(exported, tmp_path, capsys):
     command[1] = str(page / "model.onnx")
     assert main(command) == 2
     assert "it would overwrite" in capsys.readouterr().err
+
+
+@pytest.fixture
+def page(exported, runtime, tmp_path):
+    """A page of an earlier model."""
+    web.write_page(tmp_path / "page", exported[1], with_examples=True)
+    (tmp_path / "page" / "style.css").write_text("of an earlier version")
+    return tmp_path / "page"
+
+
+@pytest.mark.parametrize("room", [0, 1000, 10_000])  # bytes: for no file, for some sources, for all but the model
+def test_a_full_disk_leaves_an_earlier_page_as_it_is(exported, page, room):
+    before = contents(page)
+    assert len(exported[1].read_bytes()) > room
+    with full_disk(room), pytest.raises(OSError, match=rf"^cannot write {page}/.*: File too large$"):
+        web.write_page(page, exported[1], with_examples=True)
+    assert contents(page) == before
+
+
+def test_a_page_does_not_write_through_links(exported, page, tmp_path):
+    (tmp_path / "mine.css").write_text("mine")
+    (page / "style.css").unlink()
+    (page / "style.css").symlink_to(tmp_path / "mine.css")
+    web.write_page(page, exported[1], with_examples=False)
+    assert (tmp_path / "mine.css").read_text() == "mine"
+    assert (page / "style.css").read_bytes() == (web.web_folder() / "style.css").read_bytes()
+
+
+def test_a_page_names_the_digest_of_its_model(exported, page):
+    settings = json.loads((page / "model.json").read_text())
+    assert settings["digest"] == hashlib.sha256((page / "model.onnx").read_bytes()).hexdigest()
+
+
+def test_a_full_disk_leaves_an_earlier_model_as_it_is(exported, tmp_path, capsys):
+    model, weights = tmp_path / "model.onnx", exported[1].with_name("weights.safetensors")
+    model.write_bytes(exported[1].read_bytes())
+    with full_disk(1000):
+        assert main(["export", str(model), "--weights", str(weights)]) == 2
+    assert re.fullmatch(r"error: cannot write .*/model.onnx: File too large\n", capsys.readouterr().err)
+    assert contents(tmp_path) == {"model.onnx": exported[1].read_bytes()}
 
 
 @pytest.mark.usefixtures("no_export")

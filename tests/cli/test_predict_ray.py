@@ -2,14 +2,12 @@
 
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
 import types
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -21,7 +19,7 @@ import tifffile
 from centerdet.cli import ray_engine
 from centerdet.cli.main import main
 from centerdet.cli.ray_parts import Parts
-from tests.helpers import ROOT, make_detector, noisy_bar
+from tests.helpers import ROOT, contents, full_disk, make_detector, noisy_bar
 
 
 @pytest.mark.parametrize(
@@ -267,17 +265,6 @@ class TestParts:
         assert (tmp_path / "out.parquet.parts" / "mine.parquet").read_bytes() == b"1"
 
 
-@contextmanager
-def full_disk(bytes):
-    """Lets no file grow beyond a number of bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 class TestFullDisk:
     """A full disk keeps an earlier output and the parts, from which the same command continues."""
 
@@ -312,10 +299,6 @@ class TestFullDisk:
         ):
             ray_engine.predict_with_ray(None, self.paths, tmp_path / "out.parquet")
         assert [path.name for path in (tmp_path / "out.parquet.parts").iterdir()] == ["run.json"]
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The page of ``centerdet export --web`` gives Python's boxes in a real browser, and refuses images in words."""
 
 import math
+import re
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import centerdet
 from centerdet.cli.main import main
 from centerdet.data.image_io import read_image
 from centerdet.export import OnnxDetector
-from centerdet.export.web import EXAMPLES, MAX_PIXELS
+from centerdet.export.web import EXAMPLES, MAX_PIXELS, write_page
 from tests.web.browser import drive, need_browser, serve
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,26 @@ def test_the_page_gives_the_boxes_of_python(tmp_path):
     assert shown["empty"]["message"].startswith("Nothing found: score ")
     assert shown["example"]["message"].startswith("Object found ")
     assert shown["strict"]["message"].startswith("Nothing found: score ")  # the threshold is 1
+
+
+@pytest.mark.parametrize(
+    ("host", "is_damaged", "message"),
+    [
+        ("127.0.0.1", False, "Ready: choose an image."),
+        ("127.0.0.1", True, "The model cannot run: model.onnx is damaged, or of another page. Reload .*"),
+        ("page.test", False, "Ready: choose an image."),  # browsers compute digests over https and on localhost only
+    ],
+)
+def test_the_page_checks_the_digest_of_its_model(exported, tmp_path, host, is_damaged, message):
+    need_browser()
+    write_page(tmp_path, exported[1], with_examples=False)
+    content = bytearray((tmp_path / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= is_damaged
+    (tmp_path / "model.onnx").write_bytes(content)
+    with serve(tmp_path) as address:
+        shown = drive("drive_start.mjs", address.replace("127.0.0.1", host))
+    assert re.fullmatch(message, shown["message"])
+    assert shown["complaints"] == []
 
 
 def check_answer(answer, detection):
