@@ -1,5 +1,6 @@
 """Bad files of every kind, and calls under limits of memory and time."""
 
+import multiprocessing
 import os
 import random
 import resource
@@ -68,6 +69,67 @@ DAMAGED = {f"cut at {tenth}0 %": cut(tenth) for tenth in TENTHS} | {
 }
 
 
+def call_with_limits(function, *arguments, memory=MEMORY, seconds=SECONDS):
+    """Calls a function in this process, which ends after some seconds; returns "" or the type and text of its error."""
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + memory, resource.RLIM_INFINITY))
+    signal.alarm(seconds)
+    try:
+        function(*arguments)
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        signal.alarm(0)
+    return ""
+
+
+class LimitedCalls:
+    """A forked process that calls functions by name under limits. If a call ends it, the next call forks another.
+
+    A process for each call would take longer than most calls.
+
+    Args:
+        functions: Functions by name.
+    """
+
+    def __init__(self, functions):
+        self.functions, self.process, self.connection = functions, None, None
+
+    def __call__(self, name, *arguments):
+        """Returns "" or the type and text of the error, or how the process ended."""
+        if self.process is None:
+            self.connection, other = multiprocessing.Pipe()
+            context = multiprocessing.get_context("fork")
+            self.process = context.Process(target=self._serve, args=(other,), daemon=True)
+            self.process.start()
+            other.close()
+        self.connection.send((name, arguments))
+        try:
+            return self.connection.recv()
+        except EOFError:
+            self.process.join()
+            return f"died with status {self._close()}"
+
+    def _serve(self, connection):
+        self.connection.close()
+        while True:
+            name, arguments = connection.recv()
+            connection.send(call_with_limits(self.functions[name], *arguments))
+
+    def _close(self):
+        self.connection.close()
+        process, self.process = self.process, None
+        return process.exitcode
+
+    def end(self):
+        """Ends the process."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.join()
+            self._close()
+
+
 def call_limited(function, *arguments, memory=MEMORY, seconds=SECONDS):
     """Calls a function in a forked process with limits; returns "" or the type and text of its error."""
     sys.stdout.flush()
@@ -75,15 +137,7 @@ def call_limited(function, *arguments, memory=MEMORY, seconds=SECONDS):
     child = os.fork()
     if child == 0:
         os.close(reader)
-        signal.alarm(seconds)
-        with open("/proc/self/statm") as file:
-            used = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
-        message = ""
-        try:
-            function(*arguments)
-        except BaseException as error:
-            message = f"{type(error).__name__}: {error}"
+        message = call_with_limits(function, *arguments, memory=memory, seconds=seconds)
         os.write(writer, message.encode("utf-8", "surrogateescape")[:60_000])
         os._exit(0)
     os.close(writer)

@@ -5,6 +5,7 @@ line and answers with the exit code, negative for a signal.
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -68,6 +69,7 @@ def serve():
     sys.path.insert(0, str(ROOT))
     for module in [*SCRIPTS.values(), *PRELOADED]:
         importlib.import_module(module)
+    gc.freeze()  # a child that looks for garbage among the modules would copy their memory
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
