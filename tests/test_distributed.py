@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -83,8 +82,10 @@ def message(error, directory, source):
     return str(caught.value)
 
 
-def work(folder):
+def work(rank, port, folder):
     """The work of each of the two processes; its results go to a file."""
+    os.environ |= {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # as torchrun does
     odd = centerdet.Batch(*(part[:3] for part in BATCHES[0]))
     with distributed.init_distributed(torch.device("cpu")):
         results = {
@@ -97,22 +98,24 @@ def work(folder):
             "resumed": fit(folder / "stopped", resume=True).samples,
             "odd": message(ValueError, folder / "odd", [odd]),
         }
-        torch.save(results, folder / f"results{torch.distributed.get_rank()}.pt")
+        torch.save(results, folder / f"results{rank}.pt")
 
 
-def run_two(*command):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*torchrun, *command], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    return done
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
+def two(forkserver, tmp_path_factory):
     """The folder of the runs of two processes, and the results of each process."""
-    folder = tmp_path_factory.mktemp("two")
-    run_two(Path(__file__), folder)
+    folder, port = tmp_path_factory.mktemp("two"), free_port()
+    processes = [forkserver.Process(target=work, args=(rank, port, folder), daemon=True) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0, 0]
     return folder, [torch.load(folder / f"results{rank}.pt") for rank in range(2)]
 
 
@@ -173,7 +176,11 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(two):
 
 def test_torchrun_trains_as_one_process_does(tmp_path):
     """The tolerance is larger than above: after these 8 steps, a difference of 4e-4 has been seen on another CPU."""
-    done = run_two("train.py", "--config", SMOKE, "--out", tmp_path / "two", "--device", "cpu")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py"]
+    command += ["--config", SMOKE, "--out", tmp_path / "two", "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.count("processes: 2") == done.stdout.count("calibrated on 12 further") == 1
     assert train_script.main(["--config", str(SMOKE), "--out", str(tmp_path / "one"), "--device", "cpu"]) == 0
     curves = [torch.tensor(loss_curve(tmp_path / name)) for name in ("one", "two")]
@@ -184,10 +191,8 @@ def test_torchrun_trains_as_one_process_does(tmp_path):
 @pytest.mark.slow
 def test_two_nodes_train_as_one_process_does(tmp_path):
     """Two agents of torchrun on this machine, each with a folder of its own: only the first process writes."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
-    torchrun += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "run"]
+    torchrun += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "run"]
     script = ["train.py", "--config", SMOKE, "--device", "cpu", "--out"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     nodes = [
@@ -204,7 +209,3 @@ def test_two_nodes_train_as_one_process_does(tmp_path):
     assert train_script.main(["--config", str(SMOKE), "--out", str(tmp_path / "one"), "--device", "cpu"]) == 0
     curves = [torch.tensor(loss_curve(folder)) for folder in (tmp_path / "one", folders[0])]
     torch.testing.assert_close(*curves, rtol=1e-3, atol=1e-3)
-
-
-if __name__ == "__main__":
-    work(Path(sys.argv[1]))

@@ -22,7 +22,7 @@ def test_an_outline_is_built_from_its_edges(yaw):
     llr[drawn == 0] = 0.5
     mask_outline(drawn := np.ones_like(llr), truth, SHIP, 0)
     y, x = np.nonzero(drawn[PAD:-PAD, PAD:-PAD] == 0)
-    points = np.stack([x, y], axis=1).astype(np.int64)[::5]
+    points = np.stack([x, y], axis=1).astype(np.int64)[::5].copy()  # as the search: compiled once
     rows = outlines_from_edges(llr, likely_edges(llr, points, 40), SHIP, BOUNDS, 50)
     errors = rows[:, :5] - truth[:5]
     errors[:, 2] = np.sin(errors[:, 2] / 2) * 2

@@ -54,7 +54,7 @@ def test_a_clean_line_is_found_to_the_pixel(ends):
     mask_segment(drawn, Segment(*ends))
     llr[drawn == 0] = 1.0
     x, y = np.nonzero(drawn[PAD:-PAD, PAD:-PAD].T == 0)
-    bright = np.stack([x, y], axis=1).astype(np.int64)[::7]
+    bright = np.stack([x, y], axis=1).astype(np.int64)[::7].copy()  # as the search: compiled once
     found = find_lines(llr, likely_pairs(llr, bright, 14.0), 6, 14.0, 500).ends
     assert len(found) == 1
     assert sorted([tuple(found[0, :2]), tuple(found[0, 2:])]) == sorted([ends[:2], ends[2:]])

@@ -1,6 +1,5 @@
 """Runs that are killed at any moment continue to the same weights, to the bit."""
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -38,19 +37,8 @@ def wait_for(process, *, moment, directory):
         time.sleep(0.001)
 
 
-@pytest.fixture(scope="module")
-def context():
-    """Processes that start at once, from a server that has imported everything."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["centerdet.training.trainer", "torch.utils.tensorboard", "skimage.draw", "shapely"])
-    first = context.Process(target=print)
-    first.start()
-    first.join()
-    return context
-
-
-def run_to_the_end(context, directory):
-    process = context.Process(target=train_in_process, args=(directory,))
+def run_to_the_end(forkserver, directory):
+    process = forkserver.Process(target=train_in_process, args=(directory,))
     start = time.perf_counter()
     process.start()
     process.join()
@@ -58,30 +46,36 @@ def run_to_the_end(context, directory):
     return time.perf_counter() - start
 
 
+@pytest.fixture(scope="module")
+def whole(forkserver, tmp_path_factory):
+    """The folder of a run that nobody killed, and how long it took, s."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, run_to_the_end(forkserver, folder)
+
+
 @pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
-def test_a_killed_run_ends_with_the_same_weights_to_the_bit(kills, context, tmp_path):
-    seconds = run_to_the_end(context, tmp_path / "whole")
+def test_a_killed_run_ends_with_the_same_weights_to_the_bit(kills, forkserver, whole, tmp_path):
+    expected, seconds = whole
     draw, directory, killed, half_written = random.Random(kills), tmp_path / "killed", 0, 0
     while killed < kills:
-        process = context.Process(target=train_in_process, args=(directory,))
+        process = forkserver.Process(target=train_in_process, args=(directory,))
         process.start()
         wait_for(process, moment=None if killed % 2 else draw.uniform(0.1, 0.6) * seconds, directory=directory)
         process.kill()
         process.join()
         if process.exitcode == 0:  # killed too late
-            assert_same_run(directory, tmp_path / "whole")
+            assert_same_run(directory, expected)
             shutil.rmtree(directory)
             continue
         assert process.exitcode == -signal.SIGKILL
         killed += 1
         half_written += any(directory.glob(".checkpoint.pt.*.tmp"))
     assert half_written > 0
-    run_to_the_end(context, directory)
-    assert_same_run(directory, tmp_path / "whole")
+    run_to_the_end(forkserver, directory)
+    assert_same_run(directory, expected)
     assert not list(directory.glob(".*"))  # no temporary file is left
 
 
-def test_the_same_seed_gives_the_same_weights_to_the_bit(context, tmp_path):
-    for name in ("one", "other"):
-        run_to_the_end(context, tmp_path / name)
-    assert_same_run(tmp_path / "one", tmp_path / "other")
+def test_the_same_seed_gives_the_same_weights_to_the_bit(forkserver, whole, tmp_path):
+    run_to_the_end(forkserver, tmp_path)
+    assert_same_run(tmp_path, whole[0])

@@ -1,18 +1,15 @@
 """The replay of a batch whose loss was not finite."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from centerdet import CenterLoss
 from centerdet.training.replay import replay
-from tests.helpers import ROOT, BrokenBatches, state_of, train_tiny
+from tests.helpers import BrokenBatches, state_of, train_tiny
 from tools import replay_batch
 
 
-def test_a_loss_that_is_not_finite_keeps_its_batch_for_a_replay(tmp_path):
+def test_a_loss_that_is_not_finite_keeps_its_batch_for_a_replay(tmp_path, capsys):
     with pytest.raises(FloatingPointError, match=r"replay_batch\.py .*nonfinite-0\.pt' shows where"):
         train_tiny(tmp_path, source=BrokenBatches())
     assert state_of(tmp_path)["step"] == 2
@@ -21,8 +18,8 @@ def test_a_loss_that_is_not_finite_keeps_its_batch_for_a_replay(tmp_path):
     assert torch.isnan(again.terms.total)
     for kept, given in zip(again.batch, BrokenBatches()[3], strict=True):
         assert torch.equal(kept.nan_to_num(-1), given.nan_to_num(-1))
-    command = [sys.executable, ROOT / "tools" / "replay_batch.py", tmp_path / "nonfinite-0.pt", "--device", "cpu"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert replay_batch.main([str(tmp_path / "nonfinite-0.pt"), "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
     assert "step 3, 4 images of (64, 64) px" in printed
     assert "images: " in printed
     assert ", not finite in image 2\n" in printed

@@ -311,7 +311,7 @@ def test_both_stages_and_all_calibrations_share_the_minutes(commands, tmp_path, 
     run, arguments = commands[0][name]
     many = ["training.steps=100000", "training.validate_every=100000", "second_stage.training.blocks=100000"]
     many += ["validation.calibration_scenes=100000"] if name == "scenes" else []
-    command = [*arguments, *(part for value in many for part in ("--set", value)), "--max-minutes", "0.05"]
+    command = [*arguments, *(part for value in many for part in ("--set", value)), "--max-minutes", "0.02"]
     monkeypatch.setitem(limit_time.__kwdefaults__, "at_least", 4)
     assert run([*command, "--out", str(tmp_path / "run")]) == 0
     detector = centerdet.load(tmp_path / "run" / "best.safetensors")
