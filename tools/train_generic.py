@@ -11,7 +11,6 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.options import add_set_option, add_threads_option, set_threads
-from centerdet.detector.pretrained import load
 from centerdet.training.config import read_images_config
 from centerdet.training.generic_run import train_generic
 
@@ -24,7 +23,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, default=CONFIG, help="default: configs/generic.yaml")
     add_set_option(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/generic"), help="folder of the run")
-    parser.add_argument("--init", metavar="WEIGHTS", help="start from these weights, a file or a pretrained name")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
     add_threads_option(parser)
     return parser.parse_args(arguments)
@@ -35,9 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Trains, and prints the report."""
     options = parse_arguments(arguments)
     set_threads(options.threads)
-    config = read_images_config(options.config, options.set)
-    init_from = load(options.init) if options.init else None
-    print(train_generic(config, directory=options.out, init_from=init_from, resume=options.resume))
+    print(train_generic(read_images_config(options.config, options.set), directory=options.out, resume=options.resume))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 import json
 
-import torch
-
 import centerdet
 from centerdet.training import generic_run
 from centerdet.training.config import read_images_config
@@ -31,7 +29,7 @@ def test_a_run_leaves_a_calibrated_detector_and_does_not_repeat_it(tmp_path, mon
     assert (tmp_path / "best.safetensors").read_bytes() == before
 
 
-def test_a_second_stage_is_trained_to_the_end_and_both_can_be_continued(tmp_path, monkeypatch):
+def test_a_second_stage_is_trained_to_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(generic_run, "VALIDATION_SCENES", 6)
     second = {
         "network": {"rows": 16, "columns": 16, "channels": [4, 4, 4], "depths": [1, 1, 1], "hidden": [8, 8]},
@@ -44,11 +42,3 @@ def test_a_second_stage_is_trained_to_the_end_and_both_can_be_continued(tmp_path
     assert centerdet.load(tmp_path / "best.safetensors").second_stage is not None
     logged = [json.loads(line) for line in (tmp_path / "second_stage" / "metrics.jsonl").read_text().splitlines()]
     assert logged[-1]["step"] == config.second_stage.steps_per_block
-    first = centerdet.load(tmp_path / "best.safetensors")
-    slow = [*SMALL, f"second_stage={json.dumps(second)}", "training.learning_rate=1e-9", "network.channels=[16,8]"]
-    config = read_images_config(ROOT / "configs" / "generic.yaml", slow)
-    train_generic(config, directory=tmp_path / "continued", init_from=first)
-    continued = centerdet.load(tmp_path / "continued" / "best.safetensors")
-    assert continued.network.config == first.network.config
-    for name, weight in first.network.named_parameters():
-        torch.testing.assert_close(continued.network.get_parameter(name), weight, rtol=0, atol=1e-4)

@@ -13,7 +13,7 @@ from centerdet.synthetic.generic.scenes import draw_scene
 SIDES = (96, 128, 160, 224)  # px, of the images of a batch
 SIDE_SHARES = (0.35, 0.35, 0.2, 0.1)  # of the batches
 BATCH_PIXELS = 16 * 128**2  # a batch of larger images has fewer of them
-EASY_SHARE = 0.3  # of the steps of a new network
+FULL_DIFFICULTY = 0.3  # fraction of the steps after which scenes have their full difficulty
 VALIDATION_SIDE = 160
 
 
@@ -24,19 +24,15 @@ class GenericBatches(BatchSeries):
         seed: Seed of the series, at least 0.
         steps: Number of batches.
         size: Number and side, px, of the images of a batch; ``None``: sides of ``SIDES``, ``BATCH_PIXELS`` in all.
-        easy_share: Fraction of the steps, in [0, 1], in which scenes grow to their full difficulty.
     """
 
-    def __init__(
-        self, seed: int, *, steps: int, size: tuple[int, int] | None = None, easy_share: float = EASY_SHARE
-    ) -> None:
+    def __init__(self, seed: int, *, steps: int, size: tuple[int, int] | None = None) -> None:
         super().__init__(seed, steps)
-        self.size, self.easy_share = size, easy_share
+        self.size = size
 
     def _draw_batch(self, rng: np.random.Generator, place: float) -> Batch:
         count, side = self.size or _draw_size(rng)
-        easy_steps = self.easy_share * self.steps
-        difficulty = place / easy_steps if place < easy_steps else 1.0
+        difficulty = min(1.0, place / (FULL_DIFFICULTY * self.steps))
         return make_batch(*zip(*(draw_scene(rng, side, difficulty=difficulty) for _ in range(count)), strict=True))
 
 

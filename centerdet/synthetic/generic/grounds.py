@@ -1,4 +1,4 @@
-"""Random grounds: noise of several kinds, gradients, textures, leaves and stones, and crops of photographs.
+"""Random grounds: noise of several kinds, gradients, textures, and crops of photographs that scikit-image ships.
 
 Photographs: skimage.data; their licences are listed in scikit-image's own README of that folder (public domain, CC0 or
 freely usable).
@@ -6,7 +6,6 @@ freely usable).
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import cv2
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.float32]  # (H, W)
 
-MAX_LEAVES = 2500  # on a ground
 PHOTOGRAPHS = ("camera", "coins", "page", "text", "moon", "clock", "astronaut", "coffee")
 
 
@@ -24,16 +22,14 @@ def draw_ground(rng: np.random.Generator, size: int) -> Image:
     kind = rng.random()
     if kind < 0.12:
         return np.zeros((size, size), np.float32)
-    if kind < 0.34:
+    if kind < 0.40:
         return _standardise(_power_noise(rng, size, rng.uniform(0.5, 2.5)))
-    if kind < 0.42:
+    if kind < 0.50:
         return _standardise(_gradient(rng, size))
-    if kind < 0.51:
+    if kind < 0.62:
         return _standardise(_stripes(rng, size))
-    if kind < 0.56:
+    if kind < 0.67:
         return _standardise(_cells(rng, size))
-    if kind < 0.76:
-        return _standardise(_leaves(rng, size))
     return _standardise(_photograph(rng, size))
 
 
@@ -79,26 +75,6 @@ def _cells(rng: np.random.Generator, size: int) -> Image:
     _, labels = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     greys = rng.standard_normal(int(labels.max()) + 1).astype(np.float32)
     return greys[labels]
-
-
-def _leaves(rng: np.random.Generator, size: int) -> Image:
-    """Leaves, stones or blades that cover each other.
-
-    The "dead leaves" model: Lee, Mumford & Huang, "Occlusion Models for Natural Images", 2001.
-    """
-    radius, ratio = math.exp(rng.uniform(*np.log((2.5, 14)))), math.exp(rng.uniform(*np.log((0.1, 1))))
-    count = min(MAX_LEAVES, int(3 * size**2 / (math.pi * radius**2 * ratio)))  # they cover each place three times
-    centers, angles = rng.integers(0, size, (count, 2)).tolist(), rng.uniform(0, 360, count)
-    axes = np.rint(np.outer(radius * np.exp(rng.normal(0, 0.4, count)), (1, ratio))).astype(int).clip(min=1)
-    greys = rng.normal(140, 45, count).clip(30, 255)
-    shadow = int(rng.integers(0, 3))  # px, a dark rim
-    image = np.full((size, size), 40, np.uint8)
-    for center, (length, width), angle, grey in zip(centers, axes.tolist(), angles, greys, strict=True):
-        if shadow:
-            cv2.ellipse(image, center, (length + shadow, width + shadow), angle, 0, 360, 0.4 * grey, -1)
-        cv2.ellipse(image, center, (length, width), angle, 0, 360, grey, -1)
-    shade = 1 + rng.uniform(0, 0.3) * _standardise(_power_noise(rng, size, rng.uniform(0.3, 1.5)))
-    return np.asarray(cv2.GaussianBlur(image * shade, (0, 0), rng.uniform(0.4, 1.0)), np.float32)
 
 
 def _photograph(rng: np.random.Generator, size: int) -> Image:

@@ -19,7 +19,6 @@ MARGIN = 0.05  # of the side: centres lie within
 CUT = 0.2  # fraction of objects that the border may cut
 SUBPIXEL_BITS = 4  # OpenCV draws at 1 / 16 px
 OUTLINED = 0.45  # fraction of objects without a filling
-TRANSLUCENT = 0.35  # fraction of filled objects through which the ground shows: shadows, stains, tinted glass
 SPARSE = 0.35  # fraction of outlines whose pixels have random values, as in point clouds and the task's scenes
 HARD_CONTRAST, EASY_CONTRAST, TOP_CONTRAST = 0.7, 2.5, 8.0  # in standard deviations of the ground
 
@@ -67,7 +66,7 @@ def _place(rng: np.random.Generator, size: int, shortest: float = MIN_LENGTH) ->
 
 
 def _draw_object(rng: np.random.Generator, image: Image, shape: Shape, box: RotatedBox, contrast: float) -> None:
-    """Draws an object into an image, in place: filled or translucent, with or without a rim, or outlined."""
+    """Draws an object into an image, in place: filled, filled with a rim, or outlined."""
     rings = [_to_image(ring, box) for ring in shape.rings]
     mark = None if shape.mark is None else _to_image(shape.mark, box)
     thickness = int(rng.integers(1, 2 + min(4, int(shape.width / 10))))
@@ -82,8 +81,6 @@ def _draw_object(rng: np.random.Generator, image: Image, shape: Shape, box: Rota
     filling = contrast + draw_texture(rng, len(image)) * rng.uniform(0.1, 0.6)
     if rng.random() < 0.2:
         filling = filling * rng.choice([1.0, 0.7])
-    if rng.random() < TRANSLUCENT:
-        filling = filling + image
     _blend(image, _fill_mask(image.shape, rings), filling)
     inner = contrast * rng.choice([-0.8, 0.0, 2.0])
     if mark is not None:
