@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -21,7 +22,7 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.options import add_device_option, add_set_option, add_threads_option, select_device, set_threads
 from centerdet.cli.output_kinds import mark_png
-from centerdet.cli.streams import print_progress
+from centerdet.cli.streams import print_progress, print_result, run_all
 from centerdet.files import make_folder, read_regular, write_atomically
 from centerdet.training.dataset_run import AUTO, NONE
 from tools._curves import draw_learning_curves
@@ -72,8 +73,11 @@ def main(arguments: list[str] | None = None) -> None:
         lines = [json.dumps(to_record(*result)) + "\n" for result in done.items()]
         write_atomically(path, "".join(lines).encode())
     scores = {run: done[run] for run in runs}
-    write_atomically(options.out / PICTURE, mark_png(draw_learning_curves(cells(scores, "ap"))))
-    print(table(scores))
+
+    def write_picture() -> None:
+        write_atomically(options.out / PICTURE, mark_png(draw_learning_curves(cells(scores, "ap"))))
+
+    run_all(partial(print_result, table(scores)), write_picture)
 
 
 def list_runs(options: argparse.Namespace) -> Iterator[Run]:

@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from centerdet.box import box_corners
 from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.output_kinds import write_json
 from centerdet.cli.outputs import check_new_folder
+from centerdet.cli.streams import print_result, run_all
 from centerdet.data.dataset import Dataset, load_dataset, load_training_splits
 from centerdet.data.image_io import image_size
 from centerdet.evaluation.metrics import predict_all
@@ -111,8 +113,8 @@ def main(arguments: list[str] | None = None) -> None:
         networks = [ours.network, *([ours.second_stage.network] if ours.second_stage else [])]
         parameters = sum(parameter.numel() for network in networks for parameter in network.parameters())
         rows.append(measure("centerdet", ours, splits["test"], parameters=parameters))
-    write_json(options.out / "result.json", [asdict(row) for row in rows])
-    print(table(rows))
+    write_rows = partial(write_json, options.out / "result.json", [asdict(row) for row in rows])
+    run_all(partial(print_result, table(rows)), write_rows)
 
 
 def measure(

@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))  # a checkout works without being installed
 
 from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.options import add_device_option, select_device
+from centerdet.cli.streams import print_result
 from centerdet.training.replay import replay
 
 
@@ -30,7 +31,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Replays the step and prints the result."""
     options = parse_arguments(arguments)
-    print(replay(options.file, device=select_device(options.device)))
+    print_result(replay(options.file, device=select_device(options.device)))
 
 
 if __name__ == "__main__":

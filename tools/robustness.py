@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +25,7 @@ import centerdet
 from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.options import parse_evaluation_options, select_device
 from centerdet.cli.output_kinds import write_json
+from centerdet.cli.streams import print_result, run_all
 from centerdet.evaluation.metrics import predict_stages
 from centerdet.evaluation.report import summarise
 
@@ -63,11 +66,16 @@ def main(arguments: list[str] | None = None) -> None:
     detector = centerdet.load(options.weights, device=select_device(options.device))
     grid = [(level, number) for level in options.noise_levels for number in options.num_lines]
     reports: dict[Cell, centerdet.EvaluationReport] = {}
+
+    def write_cells() -> None:
+        if options.json:
+            write_json(options.json, [{**cell._asdict(), **report.to_dict()} for cell, report in reports.items()])
+
     for level, number in tqdm(grid, unit="scene", disable=None):
         reports |= measure(detector, level, number, options.seed, options.num_samples)
-        if options.json:  # after each: a stopped run keeps what it has
-            write_json(options.json, [{**cell._asdict(), **report.to_dict()} for cell, report in reports.items()])
-    print(table(reports))
+        with suppress(OSError):  # after each: a stopped run keeps what it has; a full disk may have space at the end
+            write_cells()
+    run_all(partial(print_result, table(reports)), write_cells)
 
 
 def measure(

@@ -11,6 +11,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from centerdet.box import paired_iou, yaw_error
 from centerdet.cli.errors import Parser, fail_cleanly
 from centerdet.cli.options import parse_evaluation_options, select_device
 from centerdet.cli.output_kinds import write_json
+from centerdet.cli.streams import print_result, run_all
 from centerdet.detector.base import BaseDetector
 from centerdet.model.dihedral import matrices, transform
 
@@ -65,13 +67,17 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = map(scenes.__getitem__, range(options.num_samples))
     agreement = measure(detector, tqdm(chosen, total=options.num_samples, unit="scene", disable=None))
     fraction = agreement.agreeing / max(1, agreement.views)
-    print(
+    text = (
         f"{options.num_samples} scenes of {options.image_size} px: {agreement.views} moved views with a box, "
         f"{fraction:.2%} agree with IoU > {MIN_IOU}, {agreement.heading_agreeing} of these also in their heading; "
         f"lowest IoU {agreement.lowest_iou:.4f}"
     )
-    if options.json:
-        write_json(options.json, {**agreement._asdict(), "fraction": fraction})
+
+    def write_report() -> None:
+        if options.json:
+            write_json(options.json, {**agreement._asdict(), "fraction": fraction})
+
+    run_all(partial(print_result, text), write_report)
 
 
 def measure(detector: BaseDetector, scenes: Iterable[tuple[NDArray, centerdet.RotatedBox | None]]) -> Agreement:

@@ -9,7 +9,7 @@ import centerdet
 from centerdet.cli.options import WEIGHTS_HELP, add_command, add_noise_level_option
 from centerdet.cli.output_kinds import is_onnx
 from centerdet.cli.outputs import Output, add_overwrite_option, check_outputs, weights_file
-from centerdet.cli.streams import one_line
+from centerdet.cli.streams import one_line, print_progress
 from centerdet.preprocessing import MIN_SIDE
 
 
@@ -44,10 +44,11 @@ def _export(options: argparse.Namespace) -> None:
         outputs += _page_outputs(options.web)
     check_outputs(outputs, weights_file(options.weights), overwrite=options.overwrite)
     export_onnx(centerdet.load(options.weights, noise_level=options.noise_level), options.model)
-    print(f"{one_line(options.model)}: for images of at least {MIN_SIDE} px a side, in batches of any size")
+    print_progress(f"{one_line(options.model)}: for images of at least {MIN_SIDE} px a side, in batches of any size")
     if options.web is not None:
         write_page(options.web, options.model, with_examples=(options.weights or TASK_WEIGHTS[0]) in TASK_WEIGHTS)
-        print(f"{one_line(options.web)}: a page; to see it: python -m http.server --directory {one_line(options.web)}")
+        folder = one_line(options.web)
+        print_progress(f"{folder}: a page; to see it: python -m http.server --directory {folder}")
 
 
 def _page_outputs(folder: Path) -> list[Output]:

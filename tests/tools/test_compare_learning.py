@@ -1,6 +1,7 @@
 """tools/compare_learning.py: parts of data sets, resumption, means and intervals, table and picture."""
 
 import json
+import re
 
 import cv2
 import numpy as np
@@ -61,6 +62,18 @@ def test_finished_runs_are_not_repeated(fake, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "| a/data.yaml | 20 | 0.500 ± 0.020 / 0.300 ± 0.039 | 0.500 ± 0.020" in printed
     assert cv2.imread(str(out / "curves.png")).std() > 10
+
+
+def test_a_picture_that_cannot_be_written_does_not_cost_the_table(fake, tmp_path, capsys):
+    arguments = ["a/data.yaml", "--labels", "5", "--seeds", "0", "--out", str(tmp_path)]
+    assert compare_learning.main(arguments) == 0
+    capsys.readouterr()
+    (tmp_path / "curves.png").unlink()
+    (tmp_path / "curves.png").mkdir()
+    assert compare_learning.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert "| a/data.yaml | 5 | 0.500 ± " in printed.out
+    assert re.search(r"error: cannot write .*curves.png: Is a directory", printed.err)
 
 
 def test_runs_have_folders_of_their_own():

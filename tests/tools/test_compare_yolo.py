@@ -87,6 +87,17 @@ def test_it_trains_from_scratch_for_a_cpu_time_and_is_scored_at_the_best_thresho
     assert "| yolo26n-obb | 0.250 (" in capsys.readouterr().out
 
 
+def test_a_full_disk_does_not_cost_the_scores(ultralytics, data, tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        raise OSError("cannot write result.json: No space left on device")
+
+    monkeypatch.setattr(compare_yolo, "write_json", fail)
+    assert compare_yolo.main([str(data), "--minutes", "3", "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    assert "| yolo26n-obb | 0.250 (" in printed.out
+    assert "error: cannot write result.json: No space left on device" in printed.err
+
+
 def test_its_data_set_has_the_same_images_and_corners_within_them(data, tmp_path):
     splits = {split: load_dataset(data, split) for split in ("train", "validation", "test")}
     settings = yaml.safe_load(write_yolo_dataset(splits, tmp_path / "yolo").read_text())

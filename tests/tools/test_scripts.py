@@ -1,6 +1,9 @@
 """The scripts at the top level and in tools/, run as a user runs them."""
 
+import errno
+import io
 import json
+import os
 import re
 import shutil
 import struct
@@ -16,7 +19,7 @@ import pytest
 import centerdet
 import main as main_script
 import train as train_script
-from tests.helpers import ROOT
+from tests.helpers import ROOT, full_disk, make_detector
 from tools import draw_figures, robustness, symmetry, visualize, write_architecture
 
 SMOKE = ROOT / "configs" / "smoke.yaml"
@@ -108,6 +111,40 @@ def test_robustness_prints_a_table(capsys, tmp_path):
     assert cells[3]["ap"] == cells[4]["ap"] == default.ap  # at the default level, measuring changes nothing
     assert printed[-2] == f"| 0.8, auto | {default.ap:.3f} * |"
     assert printed[-6].startswith("| 0.6, as is | ")
+
+
+class TestLostOutput:
+    """What is computed is printed though a disk is full, and written though standard output is full."""
+
+    tools = (
+        (robustness, ["--noise-levels", "0.6", "0.8", "--num-lines", "6", "--num-samples", "1"], "| 0.8, as is | "),
+        (symmetry, ["--num-samples", "1"], "1 scenes of 200 px: "),
+    )
+
+    @pytest.fixture
+    def weights(self, tmp_path):
+        make_detector(noise_level=None).save(tmp_path / "tiny.safetensors")
+        return ["--weights", str(tmp_path / "tiny.safetensors"), "--json", str(tmp_path / "out.json")]
+
+    @pytest.mark.parametrize(("tool", "arguments", "text"), tools)
+    def test_a_full_disk(self, tool, arguments, text, weights, tmp_path, capsys):
+        with full_disk(10):
+            assert tool.main([*arguments, *weights]) == 2
+        printed = capsys.readouterr()
+        assert text in printed.out
+        assert printed.err.endswith(f"error: cannot write {tmp_path}/out.json: File too large\n")
+        assert not (tmp_path / "out.json").exists()
+
+    @pytest.mark.parametrize(("tool", "arguments", "text"), tools)
+    def test_a_full_standard_output(self, tool, arguments, text, weights, tmp_path, monkeypatch):
+        def fail(*_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        stdout = io.StringIO()
+        monkeypatch.setattr(stdout, "write", fail)
+        monkeypatch.setattr("sys.stdout", stdout)
+        assert tool.main([*arguments, *weights]) == 2
+        assert json.loads((tmp_path / "out.json").read_text())
 
 
 def test_symmetry_counts_the_views_that_agree(tmp_path, capsys):
