@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 import centerdet
 from centerdet.cli.errors import Parser, fail_cleanly
@@ -22,8 +25,8 @@ from centerdet.cli.options import (
     set_threads,
 )
 from centerdet.cli.streams import one_line, print_progress
-from centerdet.distributed import init_distributed, is_main_process, world_size
-from centerdet.training.config import read_config
+from centerdet.distributed import init_distributed, is_main_process, wait_for_main_process, world_size
+from centerdet.training.config import Config, read_config
 from centerdet.training.second_stage_fit import load_first_stages
 from centerdet.training.synthetic_run import add_second_stage, calibrate_best, calibrate_refinement, train_synthetic
 
@@ -59,15 +62,22 @@ def main(arguments: list[str] | None = None) -> None:
             where = f"run in {one_line(directory)}; device {process_device}, processes: {world_size()}"
             print_progress(f"{parameters:,} parameters; {where}")
         train_synthetic(config, directory=directory, device=process_device, resume=options.resume)
-    if not is_main:
-        return
-    report = calibrate_best(directory, config, device=process_device)
+    if is_main:
+        finish(directory, config, other_first_stages, process_device)
+    wait_for_main_process()
+
+
+def finish(
+    directory: Path, config: Config, other_first_stages: Sequence[centerdet.Detector], device: torch.device
+) -> None:
+    """Calibrates the best weights, and trains the second stage, in the main process alone."""
+    report = calibrate_best(directory, config, device=device)
     best = one_line(directory / "best.safetensors")
     print_progress(f"{best}, calibrated on {report.samples} further validation scenes:\n{report}")
-    both = add_second_stage(directory, config, other_first_stages=other_first_stages, device=process_device)
+    both = add_second_stage(directory, config, other_first_stages=other_first_stages, device=device)
     if both is not None:
         print_progress(f"with the second stage:\n{both}")
-    if (refined := calibrate_refinement(directory, config, device=process_device)) is not None:
+    if (refined := calibrate_refinement(directory, config, device=device)) is not None:
         print_progress(f"with refinement:\n{refined}")
 
 

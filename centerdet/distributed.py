@@ -8,6 +8,7 @@ would compute with the whole batch.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,9 +16,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 TIMEOUT = timedelta(hours=2)  # the other processes wait this long at most while the main one validates
+_POLL_SECONDS = 0.2
 
 
 @contextmanager
@@ -41,6 +43,22 @@ def init_distributed(device: torch.device) -> Iterator[torch.device]:
         yield device
     finally:
         dist.destroy_process_group()
+
+
+def wait_for_main_process() -> None:
+    """Returns when the main process has called this too, however long it works alone.
+
+    Call it last, after ``init_distributed``. A ``torchrun`` whose processes have ended waits five minutes for those on
+    other machines. If it holds the connection of all, its end stops the others, and the main process with them.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    store, number, _ = next(dist.rendezvous("env://"))
+    key = f"centerdet/finished/{os.environ['TORCHELASTIC_RUN_ID']}/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
+    if number == 0:
+        store.set(key, "")
+    while not store.check([key]):
+        time.sleep(_POLL_SECONDS)
 
 
 def world_size() -> int:
@@ -78,6 +96,17 @@ class _AllReduceMean(torch.autograd.Function):
 def all_reduce_mean(values: Tensor) -> Tensor:
     """Returns the mean of the processes' values, the same in each of them; differentiable."""
     return values if world_size() == 1 else _AllReduceMean.apply(values)
+
+
+def match_strides(network: nn.Module) -> None:
+    """Gives gradients their parameters' strides, also along dimensions of size 1, where torch warns of a difference."""
+    for parameter in network.parameters():
+
+        def restride(gradient: Tensor, parameter: nn.Parameter = parameter) -> Tensor:
+            is_same = gradient.is_contiguous() and parameter.is_contiguous()  # in memory
+            return gradient.as_strided(parameter.shape, parameter.stride()) if is_same else gradient
+
+        parameter.register_hook(restride)
 
 
 def any_process(flag: bool, device: torch.device) -> bool:

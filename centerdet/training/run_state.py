@@ -60,7 +60,8 @@ class TrainingRun:
     ) -> None:
         layout = torch.channels_last
         self.network = network.to(device, memory_format=layout).train()  # type: ignore[call-overload]  # torch's stubs
-        is_shared = distributed.world_size() > 1
+        if is_shared := distributed.world_size() > 1:
+            distributed.match_strides(self.network)
         self._parallel: nn.Module = DistributedDataParallel(self.network) if is_shared else self.network
         self.codec, self.criterion, self.config = codec, criterion, config
         self.directory, self.device, self.settings = directory, device, settings
