@@ -57,6 +57,7 @@ def _iou_histogram(axes: Axes, results: EvaluationResults) -> str:
     axes.hist(iou, bins=np.linspace(0, 1, IOU_BINS + 1).tolist())
     axes.axvline(CORRECT_IOU, color="0.4", linestyle="--", linewidth=1)
     axes.set(xlabel="IoU", ylabel="images")
+    axes.set_ylim(bottom=0, top=None if iou.size else 1)
     return "IoU of predicted and true box; boxes to the right of the dashed line are correct"
 
 
@@ -65,7 +66,8 @@ def _heading_histogram(axes: Axes, results: EvaluationResults) -> str:
     largest, yaw = (180, "heading") if results.has_heading else (90, "axis")  # degrees
     axes.hist(errors, bins=np.linspace(0, largest, HEADING_BINS + 1).tolist(), log=errors.size > 0)
     axes.set(xlabel=f"{yaw} error, degrees", ylabel="images")
-    axes.set_ylim(bottom=0.5 if errors.size else 0)  # makes bars of height 1 visible on the logarithmic scale
+    # From 0.5: bars of height 1 are visible on the logarithmic scale.
+    axes.set_ylim(*((0.5, None) if errors.size else (0, 1)))
     return f"{yaw.capitalize()} error of the boxes with IoU > 0.7"
 
 
@@ -79,4 +81,5 @@ def _reliability_diagram(axes: Axes, results: EvaluationResults) -> str:
     axes.scatter(mean[used], fraction[used], s=6 + 100 * count[used] / max(1, count.max()), clip_on=False, zorder=3)
     axes.set(xlabel="score", ylabel="fraction with IoU > 0.7", xlim=(0, 1), ylim=(0, 1))
     error = calibration_error(scores, correct)
-    return f"Score and fraction of correct boxes; larger dots: more images. Expected calibration error: {error:.3f}"
+    text = "Score and fraction of correct boxes, also below the threshold; larger dots: more images"
+    return f"{text}. Expected calibration error: {error:.3f}"
