@@ -73,21 +73,19 @@ def standardise(images: Tensor, *, local: bool, out: Tensor | None = None) -> Te
 
 def _local_mean(images: Tensor) -> Tensor:
     """The mean of the part of the window that lies in the image."""
-    for dim in (2, 3):
-        row_or_column = images[:1].narrow(5 - dim, 0, 1)
-        images = _window_sums(images, dim) / _window_sums(torch.ones_like(row_or_column), dim)
+    for _ in range(2):  # along the rows, then along the columns
+        images = (_window_sums(images) / _window_sums(torch.ones_like(images[:1, :, :1]))).transpose(2, 3)
     return images
 
 
-def _window_sums(images: Tensor, dim: int) -> Tensor:
-    """Sums of ``LOCAL_SIDE`` pixels along one dimension, 0 outside the image.
+def _window_sums(images: Tensor) -> Tensor:
+    """Sums of ``LOCAL_SIDE`` pixels of a row, 0 outside the image.
 
     Sums of 2, 4, 8, ... pixels are each made of two smaller ones: six additions in place of 33.
     """
-    half, side = LOCAL_SIDE // 2, images.shape[dim]
-    padded = sums = pad(images, (0, 0, half, half) if dim == 2 else (half, half))
+    padded = sums = pad(images, (LOCAL_SIDE // 2, LOCAL_SIDE // 2))
     width = 1
     while width < LOCAL_SIDE - 1:
-        sums = sums.narrow(dim, 0, sums.shape[dim] - width) + sums.narrow(dim, width, sums.shape[dim] - width)
+        sums = sums[..., :-width] + sums[..., width:]
         width *= 2
-    return sums.narrow(dim, 0, side) + padded.narrow(dim, width, side)
+    return sums[..., :-1] + padded[..., width:]

@@ -16,13 +16,13 @@ from centerdet.synthetic import scenes
 from tests.helpers import assert_same_boxes, make_detector, make_noise
 
 
-def test_other_strides_and_intensity_ranges_are_exported(tmp_path):
-    detector = make_detector(seed=1, stride=2, noise_level=None)
-    detector.threshold = 0.05
+def test_other_strides_intensity_ranges_and_normalizations_are_exported(tmp_path):
+    detector = make_detector(seed=1, stride=2, noise_level=None, normalization="local")
+    detector.threshold = 0.01
     detector.intensity_range = (100.0, 4095.0)
     export_onnx(detector, tmp_path / "model.onnx")
     model = OnnxDetector(str(tmp_path / "model.onnx"))
-    assert model.threshold == detector.threshold == 0.05
+    assert model.threshold == detector.threshold == 0.01
     assert model.intensity_range == (100, 4095)
     for shape in ((90, 131), (64, 64), (217, 70)):
         images = [100 + 3995 * image for image in make_noise(3, shape)]
