@@ -37,8 +37,7 @@ def open_parquet(path: Path | None) -> Iterator[Callable[[FileResult], None]]:
 
     schema = parquet_schema()
     rows: list[dict[str, object]] = []
-    if not writes_through(path):
-        path.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
     with _removed_on_error(path):
         writer = pyarrow.parquet.ParquetWriter(path, schema)
 

@@ -114,13 +114,13 @@ def best_hypothesis(
     if config.peaks - 1 + len(config.turns) and _any(rows):
         turned = [boxes[rows, None] + boxes.new_tensor([0, 0, turn, 0, 0]) for turn in config.turns]
         starts = torch.cat([next_peaks(rows), *turned], 1)  # (R, K, 5)
-        images = rows.repeat_interleave(starts.shape[1])
-        everywhere = torch.ones_like(images, dtype=torch.bool)
+        image_index = rows.repeat_interleave(starts.shape[1])
+        everywhere = torch.ones_like(image_index, dtype=torch.bool)
         others = _move(
             stage,
             encoded,
             starts.flatten(0, 1),
-            images,
+            image_index,
             everywhere,
             config.alternative_passes,
             config.settled,
@@ -138,32 +138,35 @@ def _move(
     stage: SecondStage,
     encoded: Tensor,
     boxes: Tensor,
-    images: Tensor | None,
+    image_index: Tensor | None,
     unsettled: Tensor,
     passes: int,
     settled: float,
 ) -> _Moved:
     """Moves boxes ``(N, 5)`` until they settle; once where not ``unsettled``.
 
-    Their images are ``images`` ``(N,)``; ``None``: box n lies in image n.
+    Their images are ``image_index`` ``(N,)``; ``None``: box n lies in image n.
     """
-    moved = _pass(stage, encoded, boxes, images)
+    moved = _pass(stage, encoded, boxes, image_index)
     unsettled = unsettled & (_distance(boxes, moved.boxes) >= settled)
     for _ in range(passes - 1):
         rows = _rows(unsettled)
         if not _any(rows):
             break
         all_rows = rows.shape[0] == boxes.shape[0]  # len() would be a constant in an exported graph
-        their_images = images if all_rows else rows if images is None else images[rows]
+        if image_index is not None:
+            index: Tensor | None = image_index[rows]
+        else:
+            index = None if all_rows else rows
         before = moved.boxes[rows]
-        new = _pass(stage, encoded, before, their_images)
+        new = _pass(stage, encoded, before, index)
         moved = _replace(moved, rows, new, unsettled[rows])
         unsettled = unsettled.index_copy(0, rows, unsettled[rows] & (_distance(before, new.boxes) >= settled))
     return moved
 
 
-def _pass(stage: SecondStage, encoded: Tensor, boxes: Tensor, images: Tensor | None) -> _Moved:
-    update = stage.predict_updates(encoded, boxes, images)
+def _pass(stage: SecondStage, encoded: Tensor, boxes: Tensor, image_index: Tensor | None) -> _Moved:
+    update = stage.predict_updates(encoded, boxes, image_index)
     return _Moved(apply_delta(boxes, update.delta), update.after)
 
 

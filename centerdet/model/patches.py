@@ -23,14 +23,14 @@ def patch_points(rows: int, columns: int, margin: float, device: torch.device | 
     return torch.stack([u.flatten(), v.flatten()])
 
 
-def sample_patches(encoded: Tensor, boxes: Tensor, points: Tensor, rows: Tensor | None = None) -> Tensor:
+def sample_patches(encoded: Tensor, boxes: Tensor, points: Tensor, image_index: Tensor | None = None) -> Tensor:
     """Cuts patches out of images.
 
     Args:
         encoded: ``(B, C, H, W)`` images.
         boxes: ``(N, 5)`` px, rad.
         points: ``(2, P)`` of ``patch_points``.
-        rows: ``(N,)`` int64, the image of each box; ``None``: one box in each image.
+        image_index: ``(N,)`` int64, the image of each box; ``None``: one box in each image.
 
     Returns:
         ``(N, C + 1, P)``: the interpolated channels, and a last one that is 1 inside the image and 0 outside, which is
@@ -46,15 +46,15 @@ def sample_patches(encoded: Tensor, boxes: Tensor, points: Tensor, rows: Tensor 
     inside_y = (1 + (1 - row.abs()) * ((height - 1) / 2)).clamp(0, 1)
     inside = (inside_x * inside_y).to(encoded.dtype)
     grid = torch.stack([column, row], -1)[:, None]  # (N, 1, P, 2)
-    return torch.cat([_interpolate(encoded, grid, rows)[:, :, 0], inside[:, None]], 1)
+    return torch.cat([_interpolate(encoded, grid, image_index)[:, :, 0], inside[:, None]], 1)
 
 
-def _interpolate(encoded: Tensor, grid: Tensor, rows: Tensor | None) -> Tensor:
-    """Samples ``(N, C, 1, P)`` of the images ``rows``; on a CPU without a copy of each whole image."""
+def _interpolate(encoded: Tensor, grid: Tensor, image_index: Tensor | None) -> Tensor:
+    """Samples ``(N, C, 1, P)`` of the images ``image_index``; on a CPU without a copy of each whole image."""
     sample = partial(grid_sample, padding_mode="zeros", align_corners=True)
-    if rows is None:
+    if image_index is None:
         return sample(encoded, grid)
     if encoded.device.type != "cpu" or torch.compiler.is_exporting():
-        return sample(encoded[rows], grid)
-    pairs = zip(rows.tolist(), grid.split(1), strict=True)
-    return torch.cat([sample(encoded[row : row + 1], one) for row, one in pairs])
+        return sample(encoded[image_index], grid)
+    pairs = zip(image_index.tolist(), grid.split(1), strict=True)
+    return torch.cat([sample(encoded[index : index + 1], one) for index, one in pairs])

@@ -128,17 +128,17 @@ class SecondStage(nn.Module):
         now, after = even[:, EVEN:].chunk(2, 1)
         return BoxUpdate(delta=delta, now=now, after=after)
 
-    def predict_updates(self, encoded: Tensor, boxes: Tensor, rows: Tensor | None = None) -> BoxUpdate:
+    def predict_updates(self, encoded: Tensor, boxes: Tensor, image_index: Tensor | None = None) -> BoxUpdate:
         """Cuts patches out of images and predicts the updates of their boxes.
 
         Args:
             encoded: ``(B, C, H, W)`` images of ``CenterNet.encode_images``.
             boxes: ``(N, 5)`` px, rad.
-            rows: ``(N,)`` int64, the image of each box; ``None``: one box in each image.
+            image_index: ``(N,)`` int64, the image of each box; ``None``: one box in each image.
         """
         config = self.config
         points = patch_points(config.rows, config.columns, config.margin, boxes.device)
-        patches = sample_patches(encoded, boxes, points, rows)  # (N, C + 1, P)
+        patches = sample_patches(encoded, boxes, points, image_index)  # (N, C + 1, P)
         return self(patches.unflatten(2, (config.rows, config.columns)), boxes[:, 3:])
 
 

@@ -1,8 +1,7 @@
 """Optimisers, learning rate, moving average of the weights, and mixed precision.
 
-Sources: AdamW: Loshchilov & Hutter, arXiv 1711.05101; Muon: Jordan et al. (2024), scaled as in Liu et al., "Muon is
-Scalable", arXiv 2502.16982; warm-up and cosine: Loshchilov & Hutter, arXiv 1608.03983; average of the weights: Polyak &
-Juditsky (1992).
+Sources: AdamW: Loshchilov & Hutter, arXiv 1711.05101; warm-up and cosine: Loshchilov & Hutter, arXiv 1608.03983;
+average of the weights: Polyak & Juditsky (1992).
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from centerdet.model.equivariant import GroupConv
 from centerdet.model.mirror import MirrorConv
+from centerdet.training.muon import Muon
 from centerdet.training.optim_config import OptimConfig
 
 _EMA_DELAY = 10  # steps; the decay starts at 1/10 and grows as (1 + n) / (10 + n): the rule of TensorFlow's EMA
@@ -38,7 +38,7 @@ def make_optimizers(network: nn.Module, config: OptimConfig) -> list[torch.optim
     }
     rate, decay = config.learning_rate, config.weight_decay
     return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, lr=rate, weight_decay=decay),
         torch.optim.AdamW([kernels, undecayed], lr=rate, weight_decay=decay),
     ]
 
