@@ -15,6 +15,7 @@ from centerdet.detector.detector import Detector
 from centerdet.evaluation.calibrate import calibrate
 from centerdet.evaluation.metrics import LabelledImages
 from centerdet.evaluation.report import EvaluationReport
+from centerdet.folder_lock import lock_folder
 
 FIRST_STAGE, SECOND_STAGE, REFINEMENT = "calibration", "second_stage", "refinement"  # keys of the reports in metadata
 Step = Callable[[Detector], tuple[Detector, EvaluationReport]]
@@ -31,14 +32,18 @@ def add_step(path: Path, name: str, step: Step, *, device: torch.device | str = 
 
     Returns:
         The report, new or from the file.
+
+    Raises:
+        ValueError: If another process trains into the file's folder, or there is no such file.
     """
-    detector = Detector.load(path, device=device)
-    if name in detector.metadata:
-        return EvaluationReport(**detector.metadata[name])
-    detector, report = step(detector)
-    detector.metadata[name] = report.to_dict()
-    detector.save(path)
-    return report
+    with lock_folder(path.parent):
+        detector = Detector.load(path, device=device)
+        if name in detector.metadata:
+            return EvaluationReport(**detector.metadata[name])
+        detector, report = step(detector)
+        detector.metadata[name] = report.to_dict()
+        detector.save(path)
+        return report
 
 
 def finish_stages(
