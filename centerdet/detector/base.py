@@ -174,10 +174,10 @@ class BaseDetector(ABC):
         if None in levels and not self._warned:
             self._warned = True
             warnings.warn(
-                "the background of an image is not uniform noise, and these weights are made for such backgrounds only: "
-                "detections in other images, such as photographs, are worth nothing; train weights for them (centerdet "
-                f"train). The weights' own noise level is used; noise_level={self.trained_noise_level:g} (--noise-level "
-                f"{self.trained_noise_level:g}) uses it for all images, without this warning",
+                "the background of an image is not uniform noise, and these weights are made for such backgrounds: "
+                "in other images, such as photographs, their detections are worth nothing; train weights for them "
+                f"(centerdet train). The weights' own noise level is used; noise_level={self.trained_noise_level:g} "
+                f"(--noise-level {self.trained_noise_level:g}) uses it for all images, without this warning",
                 stacklevel=2,
             )
         return levels
