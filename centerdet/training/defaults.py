@@ -13,12 +13,11 @@ REFERENCE_IMAGES, REFERENCE_STEPS = 1000, 6000
 MIN_STEPS, MAX_STEPS = 2000, 20_000
 STEPS_MULTIPLE = 100
 FINE_TUNING_SHARE = 3 / 4  # of the steps, if training starts from weights
-FINE_TUNING_RATE = 2e-3  # learning rate, if training starts from weights
 VALIDATIONS = 10  # of a run
 WARMUP_SHARE = 0.05  # of the steps
 FEW_IMAGES = 1000  # with fewer, the network is smaller: three times as many steps in the same time
 SMALL_CHANNELS = (16, 32, 64)
-STEPS_PER_BLOCK = 250  # of the first stage, for each block of the second: it then takes a third to a half of the time
+STEPS_PER_BLOCK = 150  # of the first stage, for each block of the second: it then takes a third to a half of the time
 SECOND_STAGE_VALIDATIONS = 4
 # If a noise level is known, pixels above it stand out, and a small network suffices: more steps in the same time.
 NOISE_STEPS_FACTOR = 8 / 3
@@ -38,9 +37,11 @@ def default_config(
         steps: Number of steps, on which warm-up and validations depend; ``None``: chosen as well.
     """
     config, is_small = ImagesConfig(), has_noise_level or images < FEW_IMAGES
-    factor, rate = (NOISE_STEPS_FACTOR, NOISE_RATE) if has_noise_level else (1.0, config.training.learning_rate)
+    factor, rate = 1.0, config.training.learning_rate
     if fine_tuning:
-        factor, rate = FINE_TUNING_SHARE, FINE_TUNING_RATE
+        factor = FINE_TUNING_SHARE
+    elif has_noise_level:
+        factor, rate = NOISE_STEPS_FACTOR, NOISE_RATE
     steps = steps or _choose_steps(images, factor)
     training = TrainingConfig(
         steps=steps,

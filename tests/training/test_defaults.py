@@ -20,8 +20,8 @@ def test_steps_grow_with_the_data_set(images, fine_tuning, steps):
     config = default_config(images, fine_tuning=fine_tuning)
     assert config.training.steps == steps
     assert config.training.validate_every == steps // 10
-    assert config.training.learning_rate == (2e-3 if fine_tuning else 4e-3)
-    assert config.second_stage.training.blocks == steps // 250
+    assert config.training.learning_rate == 4e-3
+    assert config.second_stage.training.blocks == steps // 150
 
 
 def test_few_images_get_a_small_network_and_very_few_small_batches():
@@ -63,8 +63,8 @@ def test_set_changes_defaults_and_what_depends_on_the_steps_follows(tmp_path):
     write_dataset(tmp_path, "yolo", split="validation")
     run = prepare_dataset_run(path, overrides=["training.steps=300", "augmentation.rotation=7"])
     assert (run.config.training.validate_every, run.config.training.warmup_steps) == (30, 15)
-    assert run.config.second_stage.training.blocks == 1
-    assert "second_stage: 1 blocks of 512 crops" in run.choices[3]
+    assert run.config.second_stage.training.blocks == 2
+    assert "second_stage: 2 blocks of 512 crops" in run.choices[3]
     assert prepare_dataset_run(path, overrides=["second_stage=null"]).config.second_stage is None
     assert (
         prepare_dataset_run(path, overrides=["second_stage.training.blocks=7"]).config.second_stage.training.blocks == 7
