@@ -10,8 +10,7 @@ Scalable", arXiv 2502.16982.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -35,9 +34,8 @@ class Muon(torch.optim.Muon):
         super().__init__(params, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Updates all matrices that have a gradient; a closure is not supported."""
-        assert closure is None
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Updates all matrices that have a gradient; there is no closure."""
         for group in self.param_groups:
             rate, momentum = group["lr"], group["momentum"]
             for weight in group["params"]:
