@@ -188,4 +188,5 @@ def box_from_corners(corners: ArrayLike, *, has_heading: bool = True) -> Rotated
 
 def _fold_axis(yaw: float) -> float:
     """Maps a yaw that is known up to half a turn to (-pi/2, pi/2], rad."""
-    return math.pi / 2 - (math.pi / 2 - yaw) % math.pi
+    folded = math.pi / 2 - (math.pi / 2 - yaw) % math.pi
+    return folded if folded > -math.pi / 2 else math.pi / 2  # the remainder may be rounded up to pi
