@@ -15,9 +15,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration: Jordan et al.
-ITERATIONS = 5
-MIN_NORM = 1e-7  # keeps a gradient of zeros from dividing by zero
 RMS = 0.2  # root mean square of AdamW's updates, which Muon's then have as well: Liu et al., section 2.2
 
 
@@ -46,25 +43,30 @@ class Muon(torch.optim.Muon):
                     state["momentum_buffer"] = torch.zeros_like(weight.grad)
                 average = state["momentum_buffer"]
                 average.lerp_(weight.grad, 1 - momentum)
-                update = orthogonalise(weight.grad.lerp(average, momentum))
+                update = orthogonalise(
+                    weight.grad.lerp(average, momentum), group["ns_coefficients"], group["ns_steps"], group["eps"]
+                )
                 weight.mul_(1 - rate * group["weight_decay"])
                 weight.add_(update, alpha=-rate * RMS * math.sqrt(max(weight.shape)))
 
 
-def orthogonalise(matrix: Tensor) -> Tensor:
+def orthogonalise(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
     """Moves the singular values of a matrix to about 1 (0.7 to 1.2), by Newton-Schulz iterations.
 
     Args:
         matrix: ``(m, n)``.
+        coefficients: Of the quintic iteration.
+        steps: Number of iterations.
+        eps: Smallest norm that the matrix is divided by.
 
     Returns:
         ``(m, n)``, with the singular vectors of ``matrix``; singular values far below the largest one stay smaller.
     """
-    a, b, c = COEFFICIENTS
+    a, b, c = coefficients
     is_tall = matrix.shape[0] > matrix.shape[1]
     result = matrix.T if is_tall else matrix
-    result = result / result.norm().clamp(min=MIN_NORM)  # all singular values are at most 1
-    for _ in range(ITERATIONS):
+    result = result / result.norm().clamp(min=eps)  # all singular values are at most 1
+    for _ in range(steps):
         gram = result @ result.T
         result = torch.addmm(result, torch.addmm(gram, gram, gram, beta=b, alpha=c), result, beta=a)
     return result.T if is_tall else result

@@ -10,7 +10,9 @@ from centerdet.training.muon import Muon, orthogonalise
 def test_orthogonalise_keeps_the_singular_vectors_and_equalises_the_values(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    result = left.T @ orthogonalise(matrix) @ right.T
+    settings = Muon([torch.nn.Parameter(matrix)], lr=1, weight_decay=0).defaults
+    orthogonal = orthogonalise(matrix, settings["ns_coefficients"], settings["ns_steps"], settings["eps"])
+    result = left.T @ orthogonal @ right.T
     diagonal = result.diagonal()
     assert torch.allclose(result, diagonal.diag(), atol=1e-4)
     large = values > 0.05 * values.max()
